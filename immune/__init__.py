@@ -1,0 +1,1 @@
+"""Advisories, repositories, matching, APVs, remedies, forges and the event log. Knows nothing of wargames or reviews."""

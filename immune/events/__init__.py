@@ -1,0 +1,1 @@
+"""The event log: one unit of work writes rows and events together; readers follow positions."""

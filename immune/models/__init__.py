@@ -1,0 +1,33 @@
+"""The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
+
+from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
+from immune.models.apvs import APV, APVNumber, Suppression
+from immune.models.events import Delivery, Event
+from immune.models.people import Account, ApiToken, Role, Team
+from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
+from immune.models.repositories import DependencyRow, Repository, Scan
+from immune.models.work import Lease
+
+__all__ = [
+    "APV",
+    "APVNumber",
+    "Account",
+    "Advisory",
+    "AdvisoryName",
+    "AffectedPackage",
+    "AliasGroup",
+    "ApiToken",
+    "Delivery",
+    "DependencyRow",
+    "Event",
+    "ForgeJob",
+    "Lease",
+    "LocalNote",
+    "LocalPullRequest",
+    "Remedy",
+    "Repository",
+    "Role",
+    "Scan",
+    "Suppression",
+    "Team",
+]

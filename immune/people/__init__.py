@@ -1,0 +1,1 @@
+"""Accounts, teams, roles and tokens, and who may see which repository."""
