@@ -1,0 +1,1 @@
+"""Published vulnerability records: reading, folding aliases, keeping them current."""

@@ -1,0 +1,178 @@
+"""Keeping advisories current: reading sources into rows, folding aliases, and asking for a new look where an answer may change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from immune.advisories.osv import AdvisoryRecord, read_osv
+from immune.advisories.sources import iter_records
+from immune.events.actors import Actor
+from immune.events.log import Log, act
+from immune.folding import fold_into_groups
+from immune.inventory import Refusal, Unreadable
+from immune.models import Advisory, AdvisoryName, AffectedPackage, AliasGroup, DependencyRow, Repository
+from immune.services import request_scan
+from immune.severity import rate
+from immune.versions import base_ecosystem
+
+BATCH = 500
+Package = tuple[str, str]
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What a sync did. ``withdrawn`` counts, among the added and updated, those that say they are withdrawn."""
+
+    read: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sync_advisories(*, actor: Actor, paths: Iterable[str | Path]) -> SyncReport:
+    """Reads OSV records from files, folders and archives. Idempotent; a broken record is refused and the rest taken.
+
+    Repositories that hold a package whose matching may have changed are asked to be read again.
+    """
+    report, touched = SyncReport(), set[Package]()
+    for batch in _batches(_read(paths, report)):
+        with act(actor) as log:
+            touched |= _store(batch, report, log)
+    if report.added or report.updated:
+        with act(actor) as log:
+            log.record(
+                "advisories.synced",
+                subject="advisories",
+                data={
+                    "read": report.read,
+                    "added": report.added,
+                    "updated": report.updated,
+                    "refused": len(report.refused),
+                },
+            )
+            for repository in repositories_holding(touched):
+                request_scan(actor=actor, repository=repository, cause="advisories_changed")
+    return report
+
+
+def _read(paths: Iterable[str | Path], report: SyncReport) -> Iterator[tuple[AdvisoryRecord, str]]:
+    for found in iter_records(paths):
+        if isinstance(found, Refusal):
+            report.refused.append(found)
+            continue
+        try:
+            value = found.read()
+            record = read_osv(value, found.source)
+        except Unreadable as error:
+            report.refused.append(Refusal(error.source, error.reason))
+            continue
+        report.read += 1
+        yield record, json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _batches(found: Iterator[tuple[AdvisoryRecord, str]]) -> Iterator[dict[str, tuple[AdvisoryRecord, str]]]:
+    # A dict: when a source holds one id twice, the later one counts.
+    while batch := {record.id: (record, text) for record, text in islice(found, BATCH)}:
+        yield batch
+
+
+def _store(batch: dict[str, tuple[AdvisoryRecord, str]], report: SyncReport, log: Log) -> set[Package]:
+    known = {
+        row.pk: row for row in Advisory.objects.filter(pk__in=batch).only("pk", "digest", "matching_digest", "modified")
+    }
+    changed = {
+        pk: item
+        for pk, item in batch.items()
+        if pk not in known or (known[pk].digest != item[0].digest and not _older(item[0], known[pk]))
+    }
+    report.unchanged += len(batch) - len(changed)
+    report.added += sum(1 for pk in changed if pk not in known)
+    report.updated += sum(1 for pk in changed if pk in known)
+    report.withdrawn += sum(1 for record, _ in changed.values() if record.withdrawn is not None)
+    if not changed:
+        return set()
+    matters = {
+        pk
+        for pk, (record, _) in changed.items()
+        if pk not in known or known[pk].matching_digest != record.matching_digest
+    }
+    touched = set(AffectedPackage.objects.filter(advisory__in=matters).values_list("ecosystem", "name"))
+    # Each new record is a group of its own until folding joins it with the others.
+    AliasGroup.objects.bulk_create(
+        [AliasGroup(canonical_id=pk) for pk in changed if pk not in known], ignore_conflicts=True
+    )
+    groups = dict(AliasGroup.objects.filter(canonical_id__in=changed).values_list("canonical_id", "pk"))
+    rows = [_row(record, text, groups.get(pk, 0)) for pk, (record, text) in changed.items()]
+    columns = [f.name for f in Advisory._meta.concrete_fields if f.name not in ("id", "group")]
+    Advisory.objects.bulk_create([row for row in rows if row.pk not in known])
+    Advisory.objects.bulk_update([row for row in rows if row.pk in known], columns)
+    AdvisoryName.objects.filter(advisory__in=matters).delete()
+    AffectedPackage.objects.filter(advisory__in=matters).delete()
+    AdvisoryName.objects.bulk_create(
+        AdvisoryName(advisory_id=pk, name=name) for pk in sorted(matters) for name in {pk, *changed[pk][0].aliases}
+    )
+    packages = {(pk, *package) for pk in matters for package in packages_of(changed[pk][0])}
+    AffectedPackage.objects.bulk_create(
+        AffectedPackage(advisory_id=pk, ecosystem=ecosystem, name=name) for pk, ecosystem, name in sorted(packages)
+    )
+    fold_into_groups(log, matters)
+    return touched | {(ecosystem, name) for _, ecosystem, name in packages}
+
+
+def _older(record: AdvisoryRecord, row: Advisory) -> bool:
+    """Whether a mirror that lags behind brought an older state of the record than we have."""
+    return row.modified is not None and record.modified < row.modified
+
+
+def packages_of(record: AdvisoryRecord) -> set[Package]:
+    return {(base_ecosystem(entry.ecosystem), entry.name) for entry in record.affected if entry.name}
+
+
+def _row(record: AdvisoryRecord, text: str, group: int) -> Advisory:
+    vectors = [*record.severities, *(vector for entry in record.affected for vector in entry.severities)]
+    rating = rate(vectors, record.database_severity)
+    return Advisory(
+        id=record.id,
+        group_id=group,
+        aliases=list(record.aliases),
+        related=list(record.related),
+        summary=record.summary,
+        details=record.details,
+        vectors=[{"type": vector.type, "score": vector.score} for vector in dict.fromkeys(vectors)],
+        record=text,
+        severity=rating.severity.value,
+        score=rating.score,
+        cwes=list(record.cwes),
+        references=[{"type": reference.type, "url": reference.url} for reference in record.references],
+        published=record.published,
+        modified=record.modified,
+        withdrawn=record.withdrawn,
+        digest=record.digest,
+        matching_digest=record.matching_digest,
+        source=record.source[-300:],
+    )
+
+
+def repositories_holding(packages: set[Package]) -> list[Repository]:
+    """The repositories whose last reading found one of these packages."""
+    names = {name for _, name in packages}
+    found: set[Any] = set()
+    for chunk in _chunks(sorted(names), 500):
+        rows = DependencyRow.objects.filter(name__in=chunk).values_list("ecosystem", "name", "repository").distinct()
+        found |= {repository for ecosystem, name, repository in rows if (ecosystem, name) in packages}
+    return list(Repository.objects.filter(pk__in=found).order_by("name"))
+
+
+def _chunks(values: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -1,0 +1,97 @@
+"""Folding advisory rows that call each other aliases into one group, also when the link arrives later.
+
+Groups only ever join here. An alias that is taken away splits nothing: the records stay in their group.
+When groups join, the APVs of the same package in the same repository become one: the older keeps its code, the younger
+is ``merged`` and its code leads there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from immune.events.log import Log
+from immune.matching import preference
+from immune.models import APV, Advisory, AdvisoryName, AliasGroup
+from immune.models.apvs import APVStatus
+from immune.transitions import move_apv
+
+
+def fold_into_groups(log: Log, touched: set[str]) -> None:
+    """Joins the groups of the touched advisories with those of every record that shares a name with them."""
+    for members in _components(touched):
+        rows = list(Advisory.objects.filter(pk__in=members).only("pk", "group_id", "withdrawn").select_related("group"))
+        groups = {row.group_id: row.group for row in rows}
+        elder = groups[min(groups)]
+        for absorbed in sorted(pk for pk in groups if pk != elder.pk):
+            _absorb(log, elder, groups[absorbed])
+        _rename(elder, rows)
+
+
+def _components(touched: set[str]) -> list[set[str]]:
+    parent: dict[str, str] = {}
+
+    def root(item: str) -> str:
+        parent.setdefault(item, item)
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    # Widen until no new record shares a name with one already taken. Names and ids live in one space: an alias that is itself a
+    # record's id joins that record.
+    seen: set[str] = set()
+    frontier = set(touched)
+    while frontier:
+        seen |= frontier
+        by_name: dict[str, set[str]] = defaultdict(set)
+        names = set(AdvisoryName.objects.filter(advisory__in=frontier).values_list("name", flat=True))
+        for name, advisory in AdvisoryName.objects.filter(name__in=names).values_list("name", "advisory_id"):
+            by_name[name].add(advisory)
+        for advisories in by_name.values():
+            first, *others = sorted(advisories)
+            for other in others:
+                parent[root(other)] = root(first)
+        # Records already joined with one of these stay joined, whatever their names say today.
+        known_groups = set(Advisory.objects.filter(pk__in=frontier).values_list("group_id", flat=True))
+        for group, advisory in Advisory.objects.filter(group__in=known_groups).values_list("group_id", "pk"):
+            parent[root(advisory)] = root(f"group:{group}")
+        reached = set(parent) | {a for advisories in by_name.values() for a in advisories}
+        frontier = {item for item in reached if not item.startswith("group:")} - seen
+    members: dict[str, set[str]] = defaultdict(set)
+    for item in seen:
+        members[root(item)].add(item)
+    return list(members.values())
+
+
+def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
+    Advisory.objects.filter(group=younger).update(group=elder)
+    for apv in APV.objects.filter(group=younger).exclude(status=APVStatus.MERGED).order_by("created_at"):
+        twin = (
+            APV.objects.filter(
+                group=elder, repository=apv.repository_id, ecosystem=apv.ecosystem, package_name=apv.package_name
+            )
+            .exclude(status=APVStatus.MERGED)
+            .first()
+        )
+        if twin is None:
+            APV.objects.filter(pk=apv.pk).update(group=elder)
+            continue
+        kept, folded = (twin, apv) if twin.created_at <= apv.created_at else (apv, twin)
+        move_apv(
+            folded,
+            to=APVStatus.MERGED,
+            log=log,
+            why="aliases",
+            merged_into=kept,
+            reason=f"The same problem as {kept.apv_code}.",
+        )
+        APV.objects.filter(pk=kept.pk).update(group=elder)
+    APV.objects.filter(group=younger).update(group=elder)
+    younger.delete()
+
+
+def _rename(group: AliasGroup, rows: list[Advisory]) -> None:
+    best = min(rows, key=lambda row: preference(row.pk, withdrawn=row.withdrawn is not None)).pk
+    if group.canonical_id != best:
+        AliasGroup.objects.filter(canonical_id=best).exclude(pk=group.pk).delete()
+        AliasGroup.objects.filter(pk=group.pk).update(canonical_id=best)
