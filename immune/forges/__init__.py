@@ -1,0 +1,1 @@
+"""Where the code lives: one protocol, a local git forge and GitHub."""
