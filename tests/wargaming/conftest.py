@@ -1,0 +1,32 @@
+"""Real sandboxes, real environments, and the examples beside the repository."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wargaming.environments.workshop import Workshop
+from wargaming.sandbox.bubblewrap import BubblewrapDriver
+
+
+def example_folders() -> list[Path]:
+    root = Path(os.environ.get("IMMUNE_DATA", Path(__file__).parents[3] / "shared")) / "wargames"
+    return sorted(folder for folder in root.iterdir() if (folder / "case.yaml").is_file()) if root.is_dir() else []
+
+
+@pytest.fixture(scope="session")
+def work_folder(tmp_path_factory):
+    """Made once: layers are dear to build and never change."""
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture(scope="session")
+def bubblewrap(work_folder):
+    driver = BubblewrapDriver(work_folder)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture(scope="session")
+def workshop(work_folder):
+    return Workshop(work_folder)

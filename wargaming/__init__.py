@@ -1,0 +1,1 @@
+"""Scenarios, environments, sandboxes, evidence and verdicts. Knows nothing of reviews."""

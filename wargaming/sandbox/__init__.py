@@ -1,0 +1,1 @@
+"""Drivers that run one script apart from the host, behind one interface."""
