@@ -1,0 +1,110 @@
+"""Which scenarios there are for an APV: the shipped library, the repository's own, and those attached to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from immune import git
+from immune.git_process import GitError
+from immune.models import APV, Remedy
+from immune.services import mirror_of
+from wargaming.environments.spec import same_name
+from wargaming.errors import ScenarioRefused
+from wargaming.models import AttachedScenario, Wargame
+from wargaming.sandbox.base import Trust
+from wargaming.scenarios import Scenario, scenario_from_files, scenario_from_folder
+
+log = structlog.get_logger(__name__)
+
+LIBRARY = Path(__file__).parent / "library"
+REPOSITORY_FOLDER = ".immune/scenarios/"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A scenario for an APV. ``accepted``: it counts without a second person's word (shipped), or that word was given."""
+
+    scenario: Scenario
+    accepted: bool
+
+
+class ScenarioGone(Exception):
+    """The scenario a wargame was queued with is not there any more, or is another one by now."""
+
+
+@functools.cache
+def shipped() -> tuple[Scenario, ...]:
+    """Every scenario of the project's own library. Raises ScenarioRefused: a broken library must not be overlooked."""
+    folders = sorted(folder for folder in LIBRARY.iterdir() if (folder / "case.yaml").is_file())
+    return tuple(scenario_from_folder(folder, Trust.SHIPPED) for folder in folders)
+
+
+def scenarios_for(apv: APV, remedy: Remedy) -> list[Offered]:
+    """Every scenario that speaks of the APV's weakness and package, each once by its content."""
+    names = {name for row in apv.group.advisories.all() for name in (row.pk, *row.aliases)}
+    found: dict[str, Offered] = {}
+    for offered in _all(apv, remedy):
+        scenario = offered.scenario
+        if (
+            scenario.ecosystem == apv.ecosystem
+            and same_name(apv.ecosystem, scenario.package) == same_name(apv.ecosystem, apv.package_name)
+            and names & {scenario.cve, scenario.ghsa}
+        ):
+            found.setdefault(scenario.digest, offered)
+    return list(found.values())
+
+
+def _all(apv: APV, remedy: Remedy) -> Iterator[Offered]:
+    for scenario in shipped():
+        yield Offered(scenario, accepted=True)
+    for scenario in repository_scenarios(remedy):
+        yield Offered(scenario, accepted=False)
+    for row in apv.scenarios.order_by("version"):
+        if (attached := _attached(row)) is not None:
+            yield Offered(attached, accepted=row.accepted_by_id is not None)
+
+
+def repository_scenarios(remedy: Remedy) -> Iterator[Scenario]:
+    """The scenarios in the target's own ``.immune/scenarios/`` at the remedy's base. Broken ones are left out and logged."""
+    mirror = mirror_of(remedy.repository)
+    folders: dict[str, dict[str, bytes]] = {}
+    try:
+        for entry in git.list_tree(mirror, remedy.base_commit):
+            if entry.path.startswith(REPOSITORY_FOLDER) and entry.mode in ("100644", "100755"):
+                folder, _, name = entry.path.removeprefix(REPOSITORY_FOLDER).partition("/")
+                if name:
+                    folders.setdefault(folder, {})[name] = git.read_file(
+                        mirror, remedy.base_commit, entry.path, max_bytes=1024 * 1024
+                    )
+    except GitError as error:
+        log.warning("repository_scenarios_unreadable", repository=str(remedy.repository_id), reason=error.reason.value)
+        return
+    for folder, files in sorted(folders.items()):
+        try:
+            yield scenario_from_files(files, Trust.REPOSITORY)
+        except ScenarioRefused as error:
+            log.warning("scenario_refused", repository=str(remedy.repository_id), folder=folder, problem=str(error))
+
+
+def _attached(row: AttachedScenario) -> Scenario | None:
+    try:
+        return scenario_from_files({name: text.encode() for name, text in row.files.items()}, Trust.ATTACHED)
+    except ScenarioRefused as error:
+        log.warning("scenario_refused", attached=str(row.pk), problem=str(error))
+        return None
+
+
+def scenario_of(wargame: Wargame) -> Offered | None:
+    """The very scenario a wargame was queued with; None when it was queued without one. Raises ScenarioGone."""
+    if not wargame.scenario_digest:
+        return None
+    offered: Iterable[Offered] = _all(wargame.apv, wargame.remedy)
+    for candidate in offered:
+        if candidate.scenario.digest == wargame.scenario_digest and candidate.scenario.trust == wargame.trust:
+            return candidate
+    raise ScenarioGone(f"scenario {wargame.scenario} is no longer what it was when the wargame was queued")

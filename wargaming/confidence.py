@@ -1,0 +1,103 @@
+"""How sure we are of a verdict: a sum of visible factors, each a weight times a value between 0 and 1. Pure.
+
+The factors, what each value stands for and worked examples are in docs/confidence.md. The weights add up to 1.
+A verdict that says "could not tell" has confidence 0: there is nothing to be sure of. Nothing that failed adds to the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wargaming.verdict import OwnTests, Verdict
+
+NEAR_LIMIT = 0.8  # from this share of a limit on, the margin counts as used up in part; at the limit wholly
+
+WEIGHTS: dict[str, float] = {
+    "proof": 0.25,
+    "scenario_source": 0.10,
+    "variants": 0.10,
+    "repeats": 0.10,
+    "controls": 0.10,
+    "own_tests": 0.10,
+    "versions_observed": 0.10,
+    "margins": 0.05,
+    "reachability": 0.05,
+    "driver": 0.05,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One summand: ``weight`` times ``value``; ``why`` says in words what the value rests on."""
+
+    name: str
+    weight: float
+    value: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Everything confidence is drawn from. ``reachable``: whether this repository uses what is vulnerable (None: not
+    known)."""
+
+    protocol: int
+    observed_from_outside: bool
+    shipped: bool
+    accepted: bool
+    variants: int
+    fewest_repeats: int
+    controls_pass: bool
+    own_tests: OwnTests
+    versions_observed: bool
+    highest_share_of_a_limit: float
+    reachable: bool | None
+    driver: str
+    driver_strength: float
+
+
+def factors(grounds: Grounds) -> tuple[Factor, ...]:
+    """The factors in their documented order."""
+    proof = 1.0 if grounds.observed_from_outside else (0.8 if grounds.protocol >= 2 else 0.6)
+    source, source_words = (
+        (1.0, "shipped") if grounds.shipped else (0.7, "accepted") if grounds.accepted else (0.3, "not accepted")
+    )
+    margin = _margin(grounds.highest_share_of_a_limit)
+    values: dict[str, tuple[float, str]] = {
+        "proof": (
+            proof,
+            "judged by another process"
+            if proof == 1.0
+            else f"judged by the script itself, protocol {grounds.protocol}",
+        ),
+        "scenario_source": (source, source_words),
+        "variants": ({0: 0.0, 1: 0.4, 2: 0.7}.get(grounds.variants, 1.0), f"{grounds.variants} reproduction(s)"),
+        "repeats": (
+            {0: 0.0, 1: 0.0, 2: 0.5}.get(grounds.fewest_repeats, 1.0),
+            f"{grounds.fewest_repeats} equal run(s)",
+        ),
+        "controls": (1.0 if grounds.controls_pass else 0.0, "pass" if grounds.controls_pass else "do not all pass"),
+        "own_tests": (1.0 if grounds.own_tests in {OwnTests.PASSED, OwnTests.BROKEN} else 0.0, str(grounds.own_tests)),
+        "versions_observed": (
+            1.0 if grounds.versions_observed else 0.0,
+            "as asked, seen inside" if grounds.versions_observed else "not seen inside",
+        ),
+        "margins": (margin, f"{grounds.highest_share_of_a_limit:.0%} of the nearest limit used"),
+        "reachability": (
+            1.0 if grounds.reachable is not None else 0.0,
+            {True: "used here", False: "not used here", None: "not known"}[grounds.reachable],
+        ),
+        "driver": (min(1.0, max(0.0, grounds.driver_strength)), grounds.driver),
+    }
+    return tuple(Factor(name, WEIGHTS[name], *values[name]) for name in WEIGHTS)
+
+
+def _margin(share: float) -> float:
+    return min(1.0, max(0.0, (1.0 - share) / (1.0 - NEAR_LIMIT)))
+
+
+def confidence(verdict: Verdict, listed: tuple[Factor, ...]) -> float:
+    """The sum, rounded to three places; 0 for INCONCLUSIVE."""
+    if verdict is Verdict.INCONCLUSIVE:
+        return 0.0
+    return round(sum(factor.weight * factor.value for factor in listed), 3)

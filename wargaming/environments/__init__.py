@@ -1,0 +1,1 @@
+"""Resolved locks and the read-only layers built from them."""

@@ -1,0 +1,347 @@
+"""Queueing wargames, running them, and writing down what they showed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from immune import claims, work
+from immune.events.actors import SYSTEM, Actor
+from immune.events.log import Log, act
+from immune.git_process import GitError
+from immune.models import APV, Remedy
+from immune.models.apvs import WEAKEST_FIRST
+from immune.models.remedies import LIVE_REMEDIES
+from wargaming.catalogue import Offered, ScenarioGone, scenario_of, scenarios_for
+from wargaming.engine import Context, Progress, WargameResult, run_wargame
+from wargaming.engine import Run as EngineRun
+from wargaming.environments.workshop import Workshop
+from wargaming.errors import WargameError
+from wargaming.evidence import Binding, evidence_bundle, run_record
+from wargaming.home import Home
+from wargaming.models import Evidence, Run, Wargame, WargameState
+from wargaming.sandbox import drivers
+from wargaming.sandbox.base import Driver
+from wargaming.setting import environments_of
+from wargaming.standalone import tool_versions
+from wargaming.verdict import OwnTests, Verdict
+
+log = structlog.get_logger(__name__)
+
+
+def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
+    """Queues one wargame per APV and scenario for the remedy's present head. Idempotent. Returns how many are new."""
+    # Reading scenarios asks git, so it happens before the transaction.
+    offers = {apv: scenarios_for(apv, remedy) for apv in remedy.apvs.select_related("group").order_by("priority")}
+    made = 0
+    with act(actor) as log_:
+        remedy = Remedy.objects.select_for_update(of=("self",)).get(pk=remedy.pk)
+        if remedy.state not in LIVE_REMEDIES:
+            return 0
+        for apv, offered in offers.items():
+            wanted: list[Offered | None] = [*offered] or [None]
+            made += sum(_queue(log_, apv, remedy, offer) for offer in wanted)
+    return made
+
+
+def _queue(log_: Log, apv: APV, remedy: Remedy, offer: Offered | None) -> int:
+    wargame, made = Wargame.objects.get_or_create(
+        apv=apv,
+        remedy=remedy,
+        head_commit=remedy.head_commit,
+        scenario_digest=offer.scenario.digest if offer else "",
+        defaults={
+            "scenario": offer.scenario.id if offer else "",
+            "trust": offer.scenario.trust.value if offer else "",
+            "base_commit": remedy.base_commit,
+            "patch_digest": remedy.patch_digest,
+        },
+    )
+    if made:
+        _note(log_, "wargame.queued", wargame, {"scenario": wargame.scenario})
+        log_.wake("wargame", wargame.pk)
+    return int(made)
+
+
+def run(wargame: Wargame, lost: threading.Event) -> None:
+    """Runs one claimed wargame to its end and writes verdict, runs and evidence in one unit of work.
+
+    Whatever cannot be run ends as INCONCLUSIVE with the reason. Raises claims.LostClaim when another process took it over.
+    """
+    if not settings.WARGAMING_ENABLED:
+        _inconclusive(wargame, "wargaming_off", "Wargames are switched off (WARGAMING_ENABLED); nothing was proved.")
+        return
+    if wargame.head_commit != wargame.remedy.head_commit:
+        _inconclusive(wargame, "head_moved", "The change under test is no longer the remedy's head.")
+        return
+    try:
+        offered = scenario_of(wargame)
+    except ScenarioGone as error:
+        _inconclusive(wargame, "scenario_changed", str(error))
+        return
+    _play(wargame, offered, lost)
+
+
+def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> None:
+    with act(SYSTEM) as log_:
+        Wargame.objects.filter(pk=wargame.pk, owner=wargame.owner).update(started_at=timezone.now())
+        _note(log_, "wargame.started", wargame, {"attempt": wargame.attempts})
+    try:
+        base, head = environments_of(wargame.remedy, offered.scenario.with_ if offered else ())
+        with drivers.opened(_driver_name(), work_folder()) as opened:
+            driver = _allowed(opened, wargame)
+            home = Home(wargame.remedy, base, head, driver, workshop(), work_folder() / "checkouts", lost.is_set)
+            own = _own_tests(wargame, home)
+            if offered is None:
+                _examine(wargame, home, own)
+                return
+            result = run_wargame(
+                offered.scenario,
+                base,
+                head,
+                driver,
+                workshop(),
+                on_progress=_teller(wargame),
+                cancelled=lost.is_set,
+                context=Context(
+                    own_tests=OwnTests(own["status"]),
+                    reachable=home.is_imported(wargame.apv.package_name),
+                    scenario_accepted=offered.accepted,
+                ),
+            )
+    except GitError as error:
+        _inconclusive(wargame, "base_unreadable", error.message)
+        return
+    except WargameError as error:
+        _inconclusive(wargame, error.reason, str(error))
+        return
+    if lost.is_set():
+        raise claims.LostClaim(f"wargame {wargame.pk} was taken over or cancelled")
+    binding = Binding(wargame.base_commit, wargame.head_commit, wargame.patch_digest)
+    archive = evidence_bundle(result, offered.scenario, tools=tool_versions(), binding=binding)
+    _finish(wargame, result, archive, own)
+
+
+def _own_tests(wargame: Wargame, home: Home) -> dict[str, Any]:
+    """What the repository's own tests say of this head: once a remedy and head, then remembered by its wargames."""
+    siblings = Wargame.objects.filter(
+        remedy=wargame.remedy_id, head_commit=wargame.head_commit, state=WargameState.FINISHED, driver=home.driver.name
+    ).exclude(own_tests={})
+    known = siblings.values_list("own_tests", flat=True).first()
+    if known is not None:
+        return dict(known)
+    _teller(wargame)(Progress("own_tests"))
+    return home.own_tests()
+
+
+def _examine(wargame: Wargame, home: Home, own: dict[str, Any]) -> None:
+    """Without a scenario nothing is proved; what can be seen of the upgrade is written down beside that."""
+    seen = home.examine(wargame.apv.group_id, wargame.apv.package_name)
+    with act(SYSTEM) as log_:
+        _end(
+            log_,
+            wargame,
+            verdict=seen.judgement.verdict.value,
+            confidence=0.0,
+            reason=seen.judgement.reason,
+            explanation="There is no reproduction test for this weakness.",
+            driver=home.driver.name,
+            own_tests=own,
+            checks=[{"name": check.name, "ok": check.ok, "detail": _text(check.detail)} for check in seen.checks],
+            risks=[
+                {"name": risk.name, "file": risk.file, "line": risk.line, "sure": risk.sure}
+                for risk in seen.risks[:500]
+            ],
+        )
+
+
+def _driver_name() -> str:
+    name: str = settings.SANDBOX_DRIVER
+    return "" if name == "auto" else name
+
+
+def _allowed(driver: Driver, wargame: Wargame) -> Driver:
+    """The limited process holds nothing back, so it runs shipped scenarios on the demonstration repository only."""
+    if driver.name == "limited" and not wargame.remedy.repository.is_demo:
+        raise WargameError("no_sandbox", "no sandbox is available here; install bubblewrap")
+    return driver
+
+
+def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[str, Any]) -> None:
+    digest = hashlib.sha256(archive).hexdigest()
+    with act(SYSTEM) as log_:
+        evidence, _ = Evidence.objects.get_or_create(digest=digest, defaults={"archive": archive})
+        _end(
+            log_,
+            wargame,
+            verdict=str(result.verdict),
+            confidence=result.confidence,
+            reason=result.reason,
+            explanation=result.detail,
+            factors=[
+                {"name": f.name, "weight": f.weight, "value": round(f.value, 3), "why": f.why} for f in result.factors
+            ],
+            driver=result.driver,
+            environments={"before": _side(result.before), "after": _side(result.after), "runtime": result.runtime},
+            own_tests=own,
+            evidence=evidence,
+        )
+        Run.objects.filter(wargame=wargame).delete()
+        Run.objects.bulk_create(_row(wargame, number, run) for number, run in enumerate(result.runs))
+
+
+def _inconclusive(wargame: Wargame, reason: str, explanation: str) -> None:
+    with act(SYSTEM) as log_:
+        _end(log_, wargame, verdict=Verdict.INCONCLUSIVE.value, confidence=0.0, reason=reason, explanation=explanation)
+
+
+def _end(log_: Log, wargame: Wargame, **outcome: Any) -> None:
+    claims.finish(wargame, to=WargameState.FINISHED, finished_at=timezone.now(), **outcome)
+    _tell_apv(wargame)
+    _note(
+        log_,
+        "wargame.finished",
+        wargame,
+        {
+            "verdict": wargame.verdict,
+            "confidence": f"{wargame.confidence or 0:.2f}",
+            "reason": wargame.reason,
+            "evidence": wargame.evidence_id,
+            "scenario": wargame.scenario,
+        },
+    )
+
+
+def _tell_apv(wargame: Wargame) -> None:
+    """The APV shows the weakest verdict of its wargames for this head."""
+    ended = Wargame.objects.filter(apv=wargame.apv_id, remedy=wargame.remedy_id, head_commit=wargame.head_commit)
+    verdicts = ended.filter(state=WargameState.FINISHED).values_list("verdict", "confidence")
+    worst = min(verdicts, key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1] or 0.0))
+    APV.objects.filter(pk=wargame.apv_id, remedy=wargame.remedy_id).update(
+        wargame_verdict=worst[0], wargame_confidence=worst[1]
+    )
+
+
+def cancel_wargame(*, actor: Actor, wargame: Wargame) -> bool:
+    """Cancels a wargame that has not ended. A running one notices at its next step. False when it had ended."""
+    with act(actor) as log_:
+        changed = Wargame.objects.filter(pk=wargame.pk, state__in=(WargameState.PENDING, WargameState.RUNNING)).update(
+            state=WargameState.CANCELLED, finished_at=timezone.now(), owner="", lease_until=None, reason="cancelled"
+        )
+        if changed:
+            _note(log_, "wargame.cancelled", wargame, {})
+    return bool(changed)
+
+
+def give_up(wargame: Wargame, error: str) -> None:
+    """Ends a wargame whose every attempt was killed or failed: inconclusive, with the reason."""
+    _inconclusive(wargame, "engine_failed", error)
+
+
+def _teller(wargame: Wargame) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
+        with act(SYSTEM) as log_:
+            _note(
+                log_,
+                "wargame.progress",
+                wargame,
+                {
+                    "what": progress.what,
+                    "step": progress.step,
+                    "phase": progress.phase,
+                    "variant": progress.variant,
+                    "round": progress.round,
+                    "outcome": str(progress.outcome) if progress.outcome else None,
+                },
+            )
+
+    return tell
+
+
+def _row(wargame: Wargame, number: int, run: EngineRun) -> Run:
+    record = run_record(run)
+    result = run.result
+    return Run(
+        wargame=wargame,
+        number=number,
+        step=run.step if not run.variant else f"{run.step}:{run.variant}",
+        phase=run.phase,
+        outcome=str(run.outcome),
+        exit_code=result.exit_code if result else None,
+        signal=result.signal if result else None,
+        last_line=_text(result.last_line if result else ""),
+        stdout=_text(result.stdout_head + ("\n…\n" + result.stdout_tail if result.stdout_tail else ""))
+        if result
+        else "",
+        stderr=_text(result.stderr_tail if result else ""),
+        seconds=result.seconds if result else 0.0,
+        cpu_seconds=result.usage.cpu_s if result else None,
+        peak_memory=int(result.usage.memory_mb * 1024 * 1024) if result and result.usage.memory_mb else None,
+        details={
+            "why": run.why,
+            "round": run.round,
+            "limits": record.get("limits"),
+            "limit_hits": record.get("limit_hits"),
+        },
+    )
+
+
+def _text(value: str) -> str:
+    # PostgreSQL text holds no NUL; it is shown for what it is. Lone surrogates come from bytes that are no UTF-8.
+    return value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _side(side: Any) -> dict[str, Any]:
+    return {
+        "pins": [f"{name} {version}" for name, version in side.pins],
+        "observed": [f"{name} {version}" for name, version in side.observed],
+        "layer": side.layer,
+        "reason": side.reason,
+        "detail": side.detail,
+    }
+
+
+def _note(log_: Log, kind: str, wargame: Wargame, data: dict[str, Any]) -> None:
+    log_.record(
+        kind,
+        subject=f"wargame:{wargame.pk}",
+        repository=wargame.apv.repository_id,
+        data={
+            "apv_code": wargame.apv.apv_code,
+            "remedy": str(wargame.remedy_id),
+            "head": wargame.head_commit,
+            **data,
+        },
+    )
+
+
+def work_folder() -> Path:
+    return Path(settings.WORK_DIR)
+
+
+@cache
+def workshop() -> Workshop:
+    return Workshop(work_folder())
+
+
+WARGAMES = work.Kind(
+    name="wargame",
+    queue="wargame",
+    rows=Wargame.objects.select_related("apv__repository", "apv__group", "remedy__repository").all,
+    run=run,
+    give_up=give_up,
+    scope=lambda repository: Q(remedy__repository=repository),
+    lease=timedelta(seconds=60),
+    attempts=3,
+    slots=threading.BoundedSemaphore(settings.WARGAME_CONCURRENCY),
+)
