@@ -1,0 +1,1 @@
+"""Policy, reviews, decisions, the console, the API and the live feed."""

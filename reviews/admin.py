@@ -1,0 +1,42 @@
+"""What the console offers under /admin/. Django's own pages for groups go: rights come from roles."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
+from immune.models import (
+    APV,
+    Account,
+    Advisory,
+    ApiToken,
+    Delivery,
+    Event,
+    ForgeJob,
+    Remedy,
+    Repository,
+    Scan,
+    Team,
+)
+from reviews.console import lists, people, queue, work
+from reviews.models import Decision, Review
+from wargaming.models import Wargame
+
+admin.site.unregister(Group)
+for model, page in {
+    Review: queue.ReviewAdmin,
+    Decision: lists.DecisionAdmin,
+    APV: lists.ApvAdmin,
+    Advisory: lists.AdvisoryAdmin,
+    Remedy: lists.RemedyAdmin,
+    Wargame: lists.WargameAdmin,
+    Repository: work.RepositoryAdmin,
+    Scan: work.ScanAdmin,
+    ForgeJob: work.ForgeJobAdmin,
+    Event: work.EventAdmin,
+    Delivery: work.DeliveryAdmin,
+    Account: people.AccountAdmin,
+    Team: people.TeamAdmin,
+    ApiToken: people.TokenAdmin,
+}.items():
+    admin.site.register(model, page)
