@@ -1,0 +1,1 @@
+"""The REST API: parse, authorise, call one service, answer."""

@@ -1,0 +1,172 @@
+"""What the system holds: repositories and readings of them, wargames with their evidence, advisories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from immune.advisories.selectors import advisories, advisory
+from immune.events.actors import Actor
+from immune.models import Repository, Scan
+from immune.models.advisories import Severity
+from immune.people.selectors import visible_repositories, within_sight
+from immune.services import register_remote, request_scan
+from reviews import selectors
+from reviews.api import shapes
+from reviews.api.access import account, viewer
+from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
+from reviews.api.pages import Order, page
+from reviews.errors import NotAllowed
+from wargaming.models import Evidence, Wargame
+
+
+class Repositories(View):
+    """The repositories in sight, and registering one."""
+
+    @extend_schema(
+        operation_id="repositories_list", parameters=PAGING, responses={200: shapes.RepositoryPage, **ERRORS}
+    )
+    def get(self, request: Request) -> Response:
+        only(request, "limit", "cursor")
+        items, following = page(request, visible_repositories(viewer(request)), Order(("name", "id")))
+        return Response({"items": shapes.RepositoryShape(items, many=True).data, "next": following})
+
+    @extend_schema(
+        operation_id="repositories_register",
+        request=shapes.RepositoryRequest,
+        responses={201: shapes.RepositoryShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        person = account(request)
+        if not viewer(request).may("immunize"):
+            raise NotAllowed("Your role or token does not permit it.")
+        data = valid(shapes.RepositoryRequest, request)
+        repository = register_remote(
+            actor=Actor.of(person), url=data["url"], name=data.get("name"), teams=person.teams.all()
+        )
+        if not visible_repositories(viewer(request)).filter(pk=repository.pk).exists():
+            # Known already, and another team's.
+            raise Http404
+        return Response(shapes.RepositoryShape(repository).data, status=201)
+
+
+class Immunize(View):
+    """Asks for the default branch to be read: inventory, matching, remedies."""
+
+    @extend_schema(
+        operation_id="repositories_immunize",
+        request=shapes.ImmunizeRequest,
+        responses={202: shapes.ScanShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        repository = _repository(request, pk)
+        if not viewer(request).may("immunize"):
+            raise NotAllowed("Your role or token does not permit it.")
+        person = account(request)
+        data = valid(shapes.ImmunizeRequest, request)
+        scan = request_scan(
+            actor=Actor.of(person), repository=repository, cause="asked", requested_by=person, again=data["again"]
+        )
+        return Response(shapes.ScanShape(scan).data, status=202, headers={"Location": f"/hitl/scans/{scan.pk}"})
+
+
+def _repository(request: Request, pk: Any) -> Repository:
+    found = visible_repositories(viewer(request)).filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+class ScanDetail(View):
+    """How far a reading has come."""
+
+    @extend_schema(operation_id="scans_detail", responses={200: shapes.ScanShape, **ERRORS})
+    def get(self, request: Request, pk: Any) -> Response:
+        found = Scan.objects.filter(within_sight(viewer(request)), pk=pk).first()
+        if found is None:
+            raise Http404
+        return Response(shapes.ScanShape(found).data)
+
+
+class WargameDetail(View):
+    """One wargame with each of its runs."""
+
+    @extend_schema(operation_id="wargames_detail", responses={200: shapes.WargameShape, **ERRORS})
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(shapes.WargameShape(_wargame(request, pk)).data)
+
+
+class WargameEvidence(View):
+    """What a wargame observed, as the archive its digest names."""
+
+    @extend_schema(
+        operation_id="wargames_evidence",
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **ERRORS},
+    )
+    def get(self, request: Request, pk: Any) -> HttpResponse:
+        digest = _wargame(request, pk).evidence_id
+        found = Evidence.objects.filter(pk=digest).first() if digest else None
+        if found is None:
+            raise Http404
+        return HttpResponse(
+            bytes(found.archive),
+            content_type="application/zip",
+            headers={
+                "Content-Disposition": f'attachment; filename="evidence-{found.digest[:16]}.zip"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+
+def _wargame(request: Request, pk: Any) -> Wargame:
+    rows = Wargame.objects.filter(within_sight(viewer(request), "apv__repository")).prefetch_related("runs")
+    found = rows.filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+class Advisories(View):
+    """Published vulnerability records. They are public knowledge: everybody who may read sees all of them."""
+
+    @extend_schema(
+        operation_id="advisories_list",
+        parameters=[
+            *PAGING,
+            text_parameter("name", "an id or alias, whole"),
+            text_parameter("ecosystem"),
+            text_parameter("package", "name of an affected package, whole, as its ecosystem writes it"),
+            OpenApiParameter("severity", str, enum=Severity.values),
+            OpenApiParameter("withdrawn", bool),
+        ],
+        responses={200: shapes.AdvisoryPage, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        only(request, "name", "ecosystem", "package", "severity", "withdrawn", "limit", "cursor")
+        rows = advisories(
+            viewer(request),
+            name=given(request, "name"),
+            ecosystem=given(request, "ecosystem"),
+            package=given(request, "package"),
+            severity=given(request, "severity", Severity.values),
+            withdrawn=flag(request, "withdrawn"),
+        )
+        items, following = page(request, rows, Order(("id",)))
+        return Response({"items": shapes.AdvisoryItem(items, many=True).data, "next": following})
+
+
+class AdvisoryDetail(View):
+    """One record, what it affects, and the APVs in sight that stand on it or on an alias of it."""
+
+    @extend_schema(operation_id="advisories_detail", responses={200: shapes.AdvisoryDetail, **ERRORS})
+    def get(self, request: Request, pk: str) -> Response:
+        found = advisory(viewer(request), named(pk))
+        if found is None:
+            raise Http404
+        found.apvs = selectors.apvs_of_group(viewer(request), found.group_id)  # type: ignore[attr-defined]
+        return Response(shapes.AdvisoryDetail(found).data)

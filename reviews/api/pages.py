@@ -1,0 +1,112 @@
+"""Keyset pages: a page is asked for by the last row of the one before, so its cost does not grow with how far one has read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import ValidationError as FieldError
+from django.db.models import DateTimeField, Field, IntegerField, Model, Q, QuerySet
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+LARGEST = 200
+USUAL = 50
+LONGEST_CURSOR = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a list is ordered: columns, ``-`` before those that fall. The last one is unique, so that no two rows tie."""
+
+    columns: tuple[str, ...]
+
+    def after(self, values: list[Any]) -> Q:
+        """Rows that come after the one with these values."""
+        condition = Q()
+        equal = Q()
+        for column, value in zip(self.columns, values, strict=True):
+            name = column.removeprefix("-")
+            step = Q(**{f"{name}__{'lt' if column.startswith('-') else 'gt'}": value})
+            condition |= equal & step
+            equal &= Q(**{name: value})
+        if len(self.columns) == 1:
+            return condition
+        # Follows from the rest; said apart, it lets an index begin where the page does.
+        first = self.columns[0].removeprefix("-")
+        return Q(**{f"{first}__{'lte' if self.columns[0].startswith('-') else 'gte'}": values[0]}) & condition
+
+
+def page(request: Request, rows: QuerySet[Any], order: Order) -> tuple[list[Any], str | None]:
+    """The asked-for page of ``rows`` and the cursor of the next one. Raises ValidationError for a bad limit or cursor."""
+    size = limit(request)
+    if text := request.query_params.get("cursor"):
+        rows = rows.filter(order.after(_read(text, rows.model, order)))
+    found = list(rows.order_by(*order.columns)[: size + 1])
+    if len(found) <= size:
+        return found, None
+    return found[:size], _write(found[size - 1], order)
+
+
+def limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(USUAL))
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= LARGEST:
+        raise ValidationError({"limit": [f"a whole number from 1 to {LARGEST}"]})
+    return int(text)
+
+
+def _write(row: Any, order: Order) -> str:
+    values = [_plain(getattr(row, column.removeprefix("-"))) for column in order.columns]
+    return base64.urlsafe_b64encode(orjson.dumps([*order.columns, *values])).decode().rstrip("=")
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
+
+
+def _read(text: str, model: type[Model], order: Order) -> list[Any]:
+    """The values of the last row seen. A cursor names its order, so that it is not taken for that of another list."""
+    width = len(order.columns)
+    try:
+        if len(text) > LONGEST_CURSOR:
+            raise ValueError("longer than any cursor")
+        parts = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        if not isinstance(parts, list) or len(parts) != 2 * width or parts[:width] != list(order.columns):
+            raise ValueError("not a cursor of this order")
+        return [_value(model, name, part) for name, part in zip(order.columns, parts[width:], strict=True)]
+    except (ValueError, TypeError, OverflowError, binascii.Error, FieldError) as error:
+        raise ValidationError({"cursor": ["is not a cursor of this list"]}) from error
+
+
+def _value(model: type[Model], column: str, part: Any) -> Any:
+    """One value in the type of its column, so that a forged cursor is refused here and not by the database."""
+    kind = _field(model, column.removeprefix("-"))
+    if isinstance(kind, IntegerField):
+        if not isinstance(part, int) or not -(2**31) <= part < 2**31:
+            raise ValueError("not a number of this column")
+        return part
+    if not isinstance(part, str) or "\x00" in part:
+        raise ValueError("not a value of this column")
+    if isinstance(kind, DateTimeField):
+        moment = datetime.fromisoformat(part)
+        if timezone.is_naive(moment):
+            raise ValueError("a time without its zone")
+        return moment
+    return kind.to_python(part)
+
+
+def _field(model: type[Model], name: str) -> Field[Any, Any]:
+    try:
+        found = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return IntegerField()  # ranks, computed by the query
+    if not isinstance(found, Field):
+        raise ValueError("not a column")
+    return found

@@ -1,0 +1,381 @@
+"""What goes in and out of the API, as serializers: the one place the OpenAPI document is made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from immune.models import APV, Advisory, ApiToken, Repository, Scan
+from immune.people.selectors import SCOPES
+from immune.people.services import LONGEST_LIFE
+from reviews.models import Choice, Decision, Review
+from wargaming.models import Run, Wargame
+
+
+class Strict(serializers.Serializer[Any]):
+    """Refuses fields it does not know, so that a misspelt one is not quietly left out."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: ["is not a field of this request"] for name in unknown[:20]})
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """A string and nothing that could be made one: what the document says is what is taken."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Number(serializers.FloatField):
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, (int, float)):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
+class Whole(serializers.IntegerField):
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class Flag(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class Problem(serializers.Serializer[Any]):
+    """An RFC 9457 problem document."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    reason = serializers.CharField()
+    fields = serializers.DictField(required=False, help_text="complaints, by field of the request")  # type: ignore[assignment]
+    changed = serializers.DictField(required=False, help_text="what is no longer as it was seen: seen and now, by name")
+    by = serializers.CharField(required=False, help_text="who decided or claimed it")
+    choice = serializers.CharField(required=False, help_text="what was decided")
+    decision = serializers.CharField(required=False, allow_null=True, help_text="the decision that stands")
+
+
+class ReviewItem(serializers.ModelSerializer[APV]):
+    """One APV as the list shows it."""
+
+    repository = serializers.CharField(source="repository.name")
+    repository_id = serializers.UUIDField()
+    remedy_id = serializers.UUIDField(allow_null=True)
+    review_id = serializers.UUIDField(allow_null=True)
+    review_state = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = APV
+        fields = (
+            "apv_code", "advisory_id", "cve_id", "severity", "score", "priority", "ecosystem", "package_name", "versions",
+            "patch_strategy", "wargame_verdict", "wargame_confidence", "status", "reason", "repository", "repository_id",
+            "remedy_id", "review_id", "review_state", "due_at", "created_at", "updated_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class ReviewPage(serializers.Serializer[Any]):
+    items = ReviewItem(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class RunShape(serializers.ModelSerializer[Run]):
+    class Meta:
+        model = Run
+        fields = (
+            "step", "phase", "outcome", "exit_code", "signal", "last_line", "stdout", "stderr", "seconds", "cpu_seconds",
+            "peak_memory", "details",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class WargameShape(serializers.ModelSerializer[Wargame]):
+    runs = RunShape(many=True)
+    evidence = serializers.CharField(source="evidence_id", allow_null=True)
+
+    class Meta:
+        model = Wargame
+        fields = (
+            "id", "state", "scenario", "trust", "scenario_digest", "verdict", "confidence", "reason", "explanation", "factors",
+            "driver", "environments", "own_tests", "base_commit", "head_commit", "patch_digest", "evidence", "started_at",
+            "finished_at", "runs",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class DecisionShape(serializers.ModelSerializer[Decision]):
+    """A decision with what became of it at the forge."""
+
+    review_id = serializers.UUIDField()
+    holds_for = serializers.SerializerMethodField()
+    job = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Decision
+        fields = (
+            "id", "apv_code", "review_id", "decision", "is_final", "action_taken", "justification", "comments",
+            "confidence_override", "modifications", "suppress", "reviewer_name", "head_commit", "patch_digest", "withdrawn_at",
+            "created_at", "holds_for", "job",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_holds_for(self, decision: Decision) -> list[str]:
+        return sorted(item.apv.apv_code for item in decision.review.items.all())
+
+    def get_job(self, decision: Decision) -> dict[str, Any] | None:
+        job = decision.job
+        if job is None:
+            return None
+        return {"id": str(job.pk), "kind": job.kind, "state": job.state, "reason": job.reason, "message": job.message}
+
+
+class DecisionPage(serializers.Serializer[Any]):
+    items = DecisionShape(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class AdvisoryShape(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    summary = serializers.CharField(allow_blank=True)
+    severity = serializers.CharField()
+    score = serializers.FloatField(allow_null=True)
+
+
+class ReviewDetail(serializers.ModelSerializer[Review]):
+    """Everything a review page shows about the latest round that holds for one APV."""
+
+    items = serializers.SerializerMethodField()
+    wargames = serializers.SerializerMethodField()
+    remedy = serializers.SerializerMethodField()
+    decisions = DecisionShape(many=True)
+    comments = serializers.SerializerMethodField()
+    claimed_by = serializers.CharField(source="claimed_by.shown_name", allow_null=True, default=None)
+
+    class Meta:
+        model = Review
+        fields = (
+            "id", "state", "round", "version", "head_commit", "patch_digest", "evidence_digest", "weakest_verdict", "confidence",
+            "recommendation", "recommendation_reasons", "required_approvals", "opened_because", "closed_because", "claimed_by",
+            "claimed_until", "escalated_at", "opened_at", "decided_at", "due_at", "priority", "items", "wargames", "remedy",
+            "decisions", "comments",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_items(self, review: Review) -> list[dict[str, Any]]:
+        return [
+            {
+                "apv_code": item.apv.apv_code,
+                "severity": item.apv.severity,
+                "verdict": item.verdict,
+                "confidence": item.confidence,
+                "advisories": AdvisoryShape(item.apv.group.advisories.all(), many=True).data,
+            }
+            for item in review.items.all()
+        ]
+
+    def get_wargames(self, review: Review) -> list[dict[str, Any]]:
+        return [dict(WargameShape(item.wargame).data) for item in review.items.all() if item.wargame]
+
+    def get_remedy(self, review: Review) -> dict[str, Any] | None:
+        remedy = review.remedy
+        if remedy is None:
+            return None
+        return {
+            "id": str(remedy.pk),
+            "package": remedy.package_name,
+            "from_version": remedy.from_version,
+            "target_version": remedy.target_version,
+            "bump": remedy.bump,
+            "state": remedy.state,
+            "branch": remedy.branch,
+            "base_commit": remedy.base_commit,
+            "pull_request": remedy.pull_request_number,
+            "patch": remedy.patch,
+        }
+
+    def get_comments(self, review: Review) -> list[dict[str, Any]]:
+        return [
+            {"author": c.author.shown_name if c.author else None, "text": c.text, "at": c.created_at.isoformat()}
+            for c in review.comments.all()
+        ]
+
+
+class DetailAnswer(ReviewItem):
+    """One APV with the latest round about it."""
+
+    review = ReviewDetail(allow_null=True)
+
+    class Meta:
+        model = APV
+        fields = (*ReviewItem.Meta.fields, "review")
+        read_only_fields = fields
+
+
+class SuppressionRequest(Strict):
+    reason = Text(max_length=2000)
+    expires_at = serializers.DateTimeField()
+
+
+class ModificationsRequest(Strict):
+    target_version = Text(max_length=200)
+
+
+class DecisionRequest(Strict):
+    """A decision on the latest round about an APV; it holds for every APV of the round."""
+
+    apv_code = Text(max_length=32)
+    decision = serializers.ChoiceField(choices=Choice.choices)
+    justification = Text(max_length=10_000)
+    head_commit = Text(max_length=64, required=False, allow_blank=True, default="")
+    patch_digest = Text(max_length=64, required=False, allow_blank=True, default="")
+    comments = Text(max_length=10_000, required=False, allow_blank=True, default="")
+    confidence_override = Number(min_value=0, max_value=1, required=False, allow_null=True, default=None)
+    modifications = ModificationsRequest(required=False)
+    suppress = SuppressionRequest(required=False)
+
+
+class CommentRequest(Strict):
+    text = Text(max_length=10_000)
+
+
+class RepositoryShape(serializers.ModelSerializer[Repository]):
+    class Meta:
+        model = Repository
+        fields = ("id", "name", "forge", "default_branch", "head_commit", "read_at", "problem", "labels", "created_at")
+        read_only_fields = fields
+
+
+class RepositoryPage(serializers.Serializer[Any]):
+    items = RepositoryShape(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class RepositoryRequest(Strict):
+    url = Text(max_length=1000)
+    name = Text(max_length=180, required=False)
+
+
+class ImmunizeRequest(Strict):
+    again = Flag(required=False, default=False)
+
+
+class ScanShape(serializers.ModelSerializer[Scan]):
+    repository_id = serializers.UUIDField()
+
+    class Meta:
+        model = Scan
+        fields = ("id", "repository_id", "state", "cause", "head_commit", "result", "created_at", "finished_at")
+        read_only_fields = fields
+
+
+class StatsShape(serializers.Serializer[Any]):
+    pending = serializers.IntegerField()
+    claimed = serializers.IntegerField()
+    overdue = serializers.IntegerField()
+    pending_by_severity = serializers.DictField(
+        child=serializers.IntegerField(), help_text="open reviews by the worst severity among their APVs"
+    )
+    decided_today = serializers.IntegerField()
+    decided_this_week = serializers.IntegerField()
+    median_seconds_to_decision = serializers.FloatField(
+        allow_null=True, help_text="of the latest 1000 reviews decided within 30 days, from opening; null without any"
+    )
+    p95_seconds_to_decision = serializers.FloatField(allow_null=True)
+    agreement_with_recommendation = serializers.FloatField(
+        allow_null=True, help_text="share of those whose recommendation was not to ask and was followed"
+    )
+    live_apvs_by_severity = serializers.DictField(child=serializers.IntegerField())
+    decisions_by_type = serializers.DictField(child=serializers.IntegerField())
+
+
+class AdvisoryItem(serializers.ModelSerializer[Advisory]):
+    class Meta:
+        model = Advisory
+        fields = (
+            "id",
+            "aliases",
+            "summary",
+            "severity",
+            "score",
+            "cwes",
+            "published",
+            "modified",
+            "withdrawn",
+            "source",
+        )
+        read_only_fields = fields
+
+
+class AdvisoryPage(serializers.Serializer[Any]):
+    items = AdvisoryItem(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class AffectedShape(serializers.Serializer[Any]):
+    ecosystem = serializers.CharField()
+    name = serializers.CharField()
+
+
+class AdvisoryDetail(AdvisoryItem):
+    """A record with all it says, and the codes of the APVs in sight that stand on it."""
+
+    affected = AffectedShape(many=True)
+    apvs = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Advisory
+        fields = (*AdvisoryItem.Meta.fields, "details", "vectors", "related", "references", "affected", "apvs")
+        read_only_fields = fields
+
+
+class TokenShape(serializers.ModelSerializer[ApiToken]):
+    """A token without its text: the prefix tells one from another."""
+
+    account = serializers.CharField(source="account.username")
+
+    class Meta:
+        model = ApiToken
+        fields = ("id", "account", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+        read_only_fields = fields
+
+
+class TokenPage(serializers.Serializer[Any]):
+    items = TokenShape(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class TokenMade(TokenShape):
+    token = serializers.CharField(help_text="the text to authenticate with, shown this once")
+
+    class Meta:
+        model = ApiToken
+        fields = (*TokenShape.Meta.fields, "token")
+        read_only_fields = fields
+
+
+class TokenRequest(Strict):
+    name = Text(max_length=120)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(SCOPES)), allow_empty=False, max_length=len(SCOPES)
+    )
+    days = Whole(min_value=1, max_value=LONGEST_LIFE.days, required=False, default=90)
+
+
+class HealthShape(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=["ok", "degraded", "down"])
+    name = serializers.CharField()
+    version = serializers.CharField()
+    components = serializers.DictField(child=serializers.CharField())

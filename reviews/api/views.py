@@ -1,0 +1,279 @@
+"""Reviews and the decisions on them: parse, authorise, call one service, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from immune.models import APV
+from immune.models.advisories import Severity
+from immune.models.apvs import APVStatus, Priority, Verdict
+from reviews import selectors, services
+from reviews.api import shapes
+from reviews.api.access import account, viewer
+from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
+from reviews.api.pages import Order, page
+from reviews.decisions import Asked, Suppression
+from reviews.models import Decision, Review
+
+# Name of the filter → the column, and what may be asked for (None: any text).
+FILTERS: dict[str, tuple[str, list[str] | None]] = {
+    "severity": ("severity", Severity.values),
+    "priority": ("priority", Priority.values),
+    "strategy": ("patch_strategy", None),
+    "verdict": ("wargame_verdict", Verdict.values),
+    "status": ("status", APVStatus.values),
+    "package": ("package_name", None),
+    "repository": ("repository__name", None),
+}
+ORDERS = {
+    "priority": Order(("priority", "due_at", "id")),
+    "severity": Order(("severity_rank", "due_at", "id")),
+    "due_at": Order(("due_at", "id")),
+    "-due_at": Order(("-due_at", "-id")),
+    "created_at": Order(("created_at", "id")),
+    "-created_at": Order(("-created_at", "-id")),
+    "updated_at": Order(("updated_at", "id")),
+    "-updated_at": Order(("-updated_at", "-id")),
+}
+
+
+class Reviews(View):
+    """The APVs in sight, one item each, with the state of the latest review round about it."""
+
+    @extend_schema(
+        operation_id="reviews_list",
+        parameters=[
+            *PAGING,
+            *(
+                OpenApiParameter(name, str, enum=choices) if choices else text_parameter(name)
+                for name, (_, choices) in FILTERS.items()
+            ),
+            text_parameter("assignee", "account name of who holds a claim on it, or `me`"),
+            OpenApiParameter("overdue", bool, description="whether it is past due and not settled"),
+            text_parameter("search", "part of a code, CVE, advisory or package"),
+            OpenApiParameter("ordering", str, enum=list(ORDERS)),
+        ],
+        responses={200: shapes.ReviewPage, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        rows, order = _filtered(request)
+        items, following = page(request, rows, order)
+        return Response({"items": shapes.ReviewItem(items, many=True).data, "next": following})
+
+
+def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
+    only(request, *FILTERS, "assignee", "overdue", "search", "ordering", "limit", "cursor")
+    wanted = Q()
+    for name, (column, choices) in FILTERS.items():
+        if (value := given(request, name, choices)) is not None:
+            wanted &= Q(**{column: value})
+    if "status" not in request.query_params:
+        # Folded into an elder one, which the list shows.
+        wanted &= ~Q(status=APVStatus.MERGED)
+    if (assignee := given(request, "assignee")) is not None:
+        name = account(request).username if assignee == "me" else assignee
+        held = Review.objects.filter(
+            items__apv=OuterRef("pk"), claimed_by__username=name, state="claimed", claimed_until__gt=timezone.now()
+        )
+        wanted &= Q(Exists(held))
+    if (overdue := flag(request, "overdue")) is not None:
+        wanted &= selectors.overdue() if overdue else ~selectors.overdue()
+    if (search := given(request, "search")) is not None:
+        wanted &= selectors.matching(search)
+    ordering = given(request, "ordering", ORDERS) or "priority"
+    rows = selectors.apvs(viewer(request)).filter(wanted)
+    return (selectors.by_severity(rows) if ordering == "severity" else rows), ORDERS[ordering]
+
+
+class Stats(View):
+    """Figures of the queue in sight."""
+
+    @extend_schema(operation_id="reviews_stats", responses={200: shapes.StatsShape, **ERRORS})
+    def get(self, request: Request) -> Response:
+        return Response(selectors.stats(viewer(request)))
+
+
+class ReviewDetail(View):
+    """One APV with the latest review round about it; the code of a merged one leads to its elder."""
+
+    @extend_schema(operation_id="reviews_detail", responses={200: shapes.DetailAnswer, **ERRORS})
+    def get(self, request: Request, apv_code: str) -> Response:
+        apv = _apv(request, apv_code)
+        apv.review = selectors.latest_review(viewer(request), apv)  # type: ignore[attr-defined]
+        headers = {}
+        if apv.review is not None:  # type: ignore[attr-defined]
+            headers["ETag"] = f'"{apv.review.version}"'  # type: ignore[attr-defined]
+        return Response(shapes.DetailAnswer(apv).data, headers=headers)
+
+
+def _apv(request: Request, code: str) -> APV:
+    apv = selectors.apv_by_code(viewer(request), named(code))
+    if apv is None:
+        raise Http404
+    return apv
+
+
+def _round(request: Request, code: str) -> tuple[APV, Review]:
+    apv = _apv(request, code)
+    review = selectors.latest_review(viewer(request), apv)
+    if review is None:
+        raise Http404
+    return apv, review
+
+
+class Claim(View):
+    """Takes the open round for oneself for half an hour."""
+
+    @extend_schema(operation_id="reviews_claim", request=None, responses={200: shapes.ReviewDetail, **WRITE_ERRORS})
+    def post(self, request: Request, apv_code: str) -> Response:
+        _, review = _round(request, apv_code)
+        services.claim_review(account=account(request), viewer=viewer(request), review=review)
+        return _shown(request, review)
+
+
+class Release(View):
+    """Gives a claimed round back."""
+
+    @extend_schema(operation_id="reviews_release", request=None, responses={200: shapes.ReviewDetail, **WRITE_ERRORS})
+    def post(self, request: Request, apv_code: str) -> Response:
+        _, review = _round(request, apv_code)
+        services.release_review(account=account(request), viewer=viewer(request), review=review)
+        return _shown(request, review)
+
+
+class Comments(View):
+    """Says something without deciding."""
+
+    @extend_schema(
+        operation_id="reviews_comment",
+        request=shapes.CommentRequest,
+        responses={201: shapes.ReviewDetail, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, apv_code: str) -> Response:
+        _, review = _round(request, apv_code)
+        data = valid(shapes.CommentRequest, request)
+        services.comment_review(account=account(request), viewer=viewer(request), review=review, text=data["text"])
+        return _shown(request, review, status=201)
+
+
+def _shown(request: Request, review: Review, status: int = 200) -> Response:
+    found = selectors.review_by_id(viewer(request), review.pk)
+    if found is None:
+        raise Http404
+    return Response(shapes.ReviewDetail(found).data, status=status, headers={"ETag": f'"{found.version}"'})
+
+
+class Decisions(View):
+    """Decisions in sight, and giving one."""
+
+    @extend_schema(operation_id="decisions_list", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
+    def get(self, request: Request) -> Response:
+        only(request, "limit", "cursor")
+        rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
+        items, following = page(request, rows, Order(("-created_at", "-id")))
+        return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})
+
+    @extend_schema(
+        operation_id="decisions_create",
+        request=shapes.DecisionRequest,
+        parameters=[
+            OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="the ETag of the review seen"),
+            OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="up to 200 characters"),
+        ],
+        responses={201: shapes.DecisionShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        data = valid(shapes.DecisionRequest, request)
+        apv, review = _round(request, data["apv_code"])
+        decision = services.decide(
+            account=account(request),
+            viewer=viewer(request),
+            review=review,
+            asked=_asked(data),
+            through=apv,
+            expected_version=_if_match(request),
+            idempotency_key=_idempotency_key(request),
+        )
+        return Response(
+            shapes.DecisionShape(_decision(request, decision.pk)).data,
+            status=201,
+            headers={"Location": f"/hitl/decisions/{decision.pk}"},
+        )
+
+
+def _asked(data: dict[str, Any]) -> Asked:
+    suppress = data.get("suppress")
+    return Asked(
+        choice=data["decision"],
+        justification=data["justification"],
+        seen_head=data["head_commit"],
+        seen_patch=data["patch_digest"],
+        comments=data["comments"],
+        confidence_override=data["confidence_override"],
+        modifications=dict(data.get("modifications") or {}),
+        suppress=Suppression(suppress["reason"], suppress["expires_at"]) if suppress else None,
+    )
+
+
+def _if_match(request: Request) -> int | None:
+    text = request.headers.get("If-Match")
+    if text is None or text.strip() == "*":
+        return None
+    bare = text.strip().removeprefix("W/").strip('"')
+    if not bare.isascii() or not bare.isdigit() or len(bare) > 9:
+        raise ParseError("If-Match is not an ETag of a review.")
+    return int(bare)
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > 200 or "\x00" in key:
+        raise ParseError("Idempotency-Key holds at most 200 characters.")
+    return key
+
+
+class DecisionDetail(View):
+    """One decision with what became of it at the forge."""
+
+    @extend_schema(operation_id="decisions_detail", responses={200: shapes.DecisionShape, **ERRORS})
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(shapes.DecisionShape(_decision(request, pk)).data)
+
+
+def _decision(request: Request, pk: Any) -> Decision:
+    rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
+    found = rows.filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+class Withdraw(View):
+    """Takes a decision back while its forge job has not begun; a new round opens."""
+
+    @extend_schema(
+        operation_id="decisions_withdraw", request=None, responses={200: shapes.DecisionShape, **WRITE_ERRORS}
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        decision = _decision(request, pk)
+        services.withdraw_decision(account=account(request), viewer=viewer(request), decision=decision)
+        return Response(shapes.DecisionShape(_decision(request, pk)).data)
+
+
+class History(View):
+    """The decisions that hold for one APV, through whichever code of its remedy they were given."""
+
+    @extend_schema(operation_id="decisions_history", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
+    def get(self, request: Request, apv_code: str) -> Response:
+        only(request, "limit", "cursor")
+        rows = selectors.decision_history(viewer(request), _apv(request, apv_code))
+        items, following = page(request, rows.prefetch_related("review__items__apv"), Order(("-created_at", "-id")))
+        return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})

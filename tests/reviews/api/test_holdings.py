@@ -1,0 +1,120 @@
+"""Advisories, repositories, readings and wargames through the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from immune.models import Repository, Role, Scan
+from immune.models.advisories import AdvisoryName, AffectedPackage
+from tests.reviews import cast as made
+from tests.reviews.api.conftest import Api, problem, session
+from tests.reviews.cast import Cast
+
+ADVISORIES = "/hitl/advisories/"
+
+
+@pytest.fixture
+def records(cast: Cast) -> None:
+    for name, severity, package in (
+        ("GHSA-1", "HIGH", "flask"),
+        ("GHSA-2", "LOW", "requests"),
+        ("PYSEC-1", "HIGH", "flask"),
+    ):
+        row = made.advisory(name, severity=severity, aliases=[f"CVE-of-{name}"])
+        for known in (name, f"CVE-of-{name}"):
+            AdvisoryName.objects.create(advisory=row, name=known)
+        AffectedPackage.objects.create(advisory=row, ecosystem="PyPI", name=package)
+    made.advisory("GONE-1", withdrawn=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, ["GHSA-1", "GHSA-2", "GONE-1", "PYSEC-1"]),
+        ({"name": "CVE-of-GHSA-2"}, ["GHSA-2"]),
+        ({"name": "GHSA-2"}, ["GHSA-2"]),
+        ({"name": "GHSA"}, []),
+        ({"package": "flask"}, ["GHSA-1", "PYSEC-1"]),
+        ({"package": "flask", "ecosystem": "npm"}, []),
+        ({"ecosystem": "PyPI", "severity": "LOW"}, ["GHSA-2"]),
+        ({"withdrawn": "true"}, ["GONE-1"]),
+        ({"withdrawn": "false"}, ["GHSA-1", "GHSA-2", "PYSEC-1"]),
+    ],
+)
+def test_advisories_are_found(otto: Api, records: None, filters: dict[str, str], expected: list[str]) -> None:
+    assert [item["id"] for item in otto.get(ADVISORIES, **filters).json()["items"]] == expected
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = otto.get(ADVISORIES, **filters, limit="1", **cursor).json()
+        found += [item["id"] for item in answer["items"]]
+        if answer["next"] is None:
+            break
+        cursor = {"cursor": answer["next"]}
+    assert found == expected
+
+
+@pytest.mark.parametrize("query", ["severity=bad", "id=GHSA-1", "withdrawn=1", "name=%00", "cursor=e30"])
+def test_what_the_list_of_advisories_does_not_understand_it_refuses(otto: Api, query: str) -> None:
+    problem(otto.client.get(f"{ADVISORIES}?{query}"), 400, "invalid")
+
+
+def test_an_advisory_names_what_it_affects_and_only_the_apvs_in_sight(cast: Cast, rita: Api, otto: Api) -> None:
+    record = made.advisory("GHSA-both")
+    AffectedPackage.objects.create(advisory=record, ecosystem="PyPI", name="requests")
+    theirs = made.repository("other/secret")
+    cast.other_team.repositories.add(theirs)
+    mine, other = made.apv(cast.repository, record), made.apv(theirs, record)
+    found = rita.get(f"{ADVISORIES}GHSA-both").json()
+    assert found["affected"] == [{"ecosystem": "PyPI", "name": "requests"}]
+    assert found["details"]
+    assert found["references"]
+    assert found["apvs"] == [mine.apv_code]
+    assert otto.get(f"{ADVISORIES}GHSA-both").json()["apvs"] == [other.apv_code]
+
+
+@pytest.mark.parametrize("name", ["GHSA-none", "%00", "a%00", "x" * 400])
+def test_an_unknown_advisory_is_not_found(otto: Api, name: str) -> None:
+    problem(otto.client.get(f"{ADVISORIES}{name}"), 404, "not_found")
+
+
+def test_asking_for_a_reading_answers_with_where_to_follow_it(cast: Cast, rita: Api) -> None:
+    answer = rita.post(f"/hitl/repositories/{cast.repository.pk}/immunize", {"again": True})
+    assert answer.status_code == 202, answer.content
+    scan = rita.get(answer["Location"])
+    assert scan.json() == answer.json()
+    assert scan.json()["state"] == "pending"
+    assert Scan.objects.get().requested_by == cast.rita
+    again = rita.post(f"/hitl/repositories/{cast.repository.pk}/immunize")
+    assert again.json()["id"] == answer.json()["id"], "one that waits is enough"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "/etc",
+        "https://user:secret@git.example/a/b.git",
+        "https://127.0.0.1/a/b.git",
+        "https://not-configured.example/a/b.git",
+        "http://github.com/a/b",
+        "ext::sh -c id",
+        "--upload-pack=id",
+        "https://github.com/a/b\r\nx: y",
+    ],
+)
+def test_an_address_that_is_not_to_be_asked_is_refused(cast: Cast, rita: Api, settings: Any, url: str) -> None:
+    settings.GIT_HOSTS = ["github.com", "git.example"]
+    before = Repository.objects.count()
+    answer = rita.post("/hitl/repositories/", {"url": url})
+    problem(answer, 422, answer.json()["reason"])
+    assert "secret" not in answer.content.decode()
+    assert Repository.objects.count() == before
+
+
+def test_who_may_not_immunize_registers_nothing(cast: Cast) -> None:
+    viewer = session(cast.person(Role.VIEWER))
+    problem(viewer.post("/hitl/repositories/", {"url": "https://github.com/a/b"}), 403, "not_allowed")

@@ -1,0 +1,169 @@
+"""Who may do what to what: every operation × every role, outsider, anonymous and scope, on objects of one team."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from immune.events.actors import SYSTEM
+from immune.models import Role, Scan
+from immune.people.selectors import SCOPES
+from immune.people.services import create_token
+from reviews.api import docs
+from tests.reviews import cast as made
+from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
+from tests.reviews.cast import Cast
+
+# operationId → the right it asks for, and whether it is about one object of a team. None: open to everybody.
+OPERATIONS: dict[str, tuple[str | None, bool]] = {
+    "reviews_list": ("read", False),
+    "reviews_stats": ("read", False),
+    "reviews_detail": ("read", True),
+    "reviews_claim": ("decide", True),
+    "reviews_release": ("decide", True),
+    "reviews_comment": ("decide", True),
+    "decisions_list": ("read", False),
+    "decisions_create": ("decide", True),
+    "decisions_detail": ("read", True),
+    "decisions_withdraw": ("decide", True),
+    "decisions_history": ("read", True),
+    "repositories_list": ("read", False),
+    "repositories_register": ("immunize", False),
+    "repositories_immunize": ("immunize", True),
+    "scans_detail": ("read", True),
+    "wargames_detail": ("read", True),
+    "wargames_evidence": ("read", True),
+    "advisories_list": ("read", False),
+    "advisories_detail": ("read", False),
+    "tokens_list": ("read", False),
+    "tokens_create": ("read", False),
+    "health": (None, False),
+    "health_ready": (None, False),
+    "health_live": (None, False),
+    "health_components": (None, False),
+    "health_component": (None, False),
+}
+# About tokens, which belong to accounts and not to teams: tests of their own, in test_tokens.
+OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
+RIGHTS = {
+    Role.VIEWER: {"read"},
+    Role.REVIEWER: {"read", "decide", "immunize"},
+    Role.LEAD: {"read", "decide", "immunize"},
+    Role.OPERATOR: {"read", "immunize"},
+    Role.ADMIN: {"read", "decide", "immunize"},
+}
+
+
+def operations() -> dict[str, tuple[str, str]]:
+    """operationId → (method, path) of the committed document's operations."""
+    return {
+        operation["operationId"]: (method, path)
+        for path, item in docs.document()["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_every_operation_has_its_row() -> None:
+    assert set(operations()) == set(OPERATIONS) | OF_ACCOUNTS
+
+
+class Objects:
+    """One team's objects, and a way to ask any operation about them."""
+
+    def __init__(self, cast: Cast) -> None:
+        review = made.proved_review(cast)
+        decided = session(cast.rita).decide(made.proved_review(cast, package="flask"), "escalate").json()
+        game = review.items.get().wargame_id
+        scan = Scan.objects.create(repository=cast.repository, cause="asked")
+        code = code_of(review)
+        self.names = {"apv_code": code, "name": "database"}
+        self.ids = {
+            "decisions": decided["id"],
+            "repositories": cast.repository.pk,
+            "scans": scan.pk,
+            "wargames": game,
+            "advisories": review.items.get().apv.advisory_id,
+        }
+        self.bodies: dict[str, Any] = {
+            "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
+            "reviews_comment": {"text": "Seen."},
+            # Refused for its address, once who asks may ask at all.
+            "repositories_register": {"url": "https://nowhere.example/a/b"},
+            "tokens_create": {"name": "x", "scopes": ["read"]},
+        }
+
+    def ask(self, api: Api, operation: str) -> int:
+        method, path = operations()[operation]
+        resource = path.split("/")[2]
+        path = path.format(**self.names, id=self.ids.get(resource))
+        if method == "get":
+            return int(api.get(path).status_code)
+        return int(api.post(path, self.bodies.get(operation)).status_code)
+
+
+def permitted(status: int) -> bool:
+    assert status in (200, 201, 202, 401, 403, 404, 409, 422), status
+    return status not in (401, 403, 404)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_roles_outsiders_and_strangers(cast: Cast, operation: str) -> None:
+    objects = Objects(cast)
+    right, of_a_team = OPERATIONS[operation]
+    for role, rights in RIGHTS.items():
+        status = objects.ask(session(cast.person(role)), operation)
+        if right is None or right in rights:
+            assert permitted(status) or (operation, status) == ("decisions_withdraw", 403), (role, status)
+        else:
+            assert status == 403, (role, status)
+    stranger = objects.ask(Api(), operation)
+    assert stranger == (200 if right is None else 401)
+    for role in (Role.VIEWER, Role.REVIEWER, Role.LEAD):
+        outsider = made.account(f"outside-{role}", role)
+        cast.other_team.members.add(outsider)
+        status = objects.ask(session(outsider), operation)
+        if of_a_team:
+            assert status == 404, (role, status)
+        elif right is None or right in RIGHTS[role]:
+            assert permitted(status), (role, status)
+        else:
+            assert status == 403, (role, status)
+
+
+@pytest.mark.parametrize("operation", [name for name, (right, _) in OPERATIONS.items() if right])
+def test_scopes_narrow_what_an_admin_may(cast: Cast, operation: str) -> None:
+    objects = Objects(cast)
+    admin = cast.person(Role.ADMIN)
+    right, _ = OPERATIONS[operation]
+    for scope in sorted(SCOPES):
+        alone = objects.ask(bearer(admin, scope), operation)
+        with_sight = objects.ask(bearer(admin, "read", scope), operation)
+        if scope != "read":
+            assert alone == 403, (scope, alone)
+        may = right == "read" or right == scope
+        if operation == "tokens_create":
+            may = False  # takes signing in
+        if operation == "decisions_withdraw" and scope == "decide":
+            may = False  # another's decision takes a lead
+        assert permitted(with_sight) == may, (scope, with_sight)
+        assert with_sight != 404
+
+
+def test_a_lead_withdraws_what_another_decided(cast: Cast) -> None:
+    decision = session(cast.rita).decide(made.proved_review(cast)).json()["id"]
+    path = f"/hitl/decisions/{decision}/withdraw"
+    assert session(cast.sol).post(path).status_code == 403
+    assert bearer(cast.person(Role.ADMIN), "read", "decide").post(path).status_code == 403
+    assert session(cast.person(Role.LEAD)).post(path).status_code == 200
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.REVIEWER, Role.LEAD])
+def test_leaving_the_team_is_leaving_its_objects(cast: Cast, role: str) -> None:
+    objects = Objects(cast)
+    person = cast.person(role)
+    _, text = create_token(actor=SYSTEM, account=person, name="x", scopes=["read"])
+    api = Api(headers={"Authorization": f"Bearer {text}"})
+    assert objects.ask(api, "reviews_detail") == 200
+    cast.team.members.remove(person)
+    assert objects.ask(api, "reviews_detail") == 404
