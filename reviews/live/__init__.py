@@ -1,0 +1,1 @@
+"""The live feed: one hub a process, sockets that resume by position."""

@@ -1,0 +1,32 @@
+"""The figures of ``stats_update``: what waits for people, within the viewer's sight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count
+
+from immune.models import APV
+from immune.models.apvs import LIVE
+from immune.people.selectors import Viewer, within_sight
+from reviews.models import Review, ReviewState
+
+
+def live_figures(viewer: Viewer) -> dict[str, Any]:
+    """{pending, claimed, live_apvs, by_severity, by_status}: rounds waiting, and APVs that are not at an end, within sight."""
+    rounds = dict(
+        Review.objects.filter(within_sight(viewer))
+        .exclude(state=ReviewState.DECIDED)
+        .values_list("state")
+        .annotate(n=Count("pk"))
+    )
+    live = APV.objects.filter(within_sight(viewer), status__in=LIVE)
+    by_severity = dict(live.values_list("severity").annotate(n=Count("pk")))
+    by_status = dict(live.values_list("status").annotate(n=Count("pk")))
+    return {
+        "pending": rounds.get(ReviewState.PENDING, 0),
+        "claimed": rounds.get(ReviewState.CLAIMED, 0),
+        "live_apvs": sum(by_status.values()),
+        "by_severity": by_severity,
+        "by_status": by_status,
+    }
