@@ -1,0 +1,1 @@
+"""The review console inside the Django admin."""

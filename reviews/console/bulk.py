@@ -1,0 +1,126 @@
+"""Deciding many reviews at once: first a preview with every row, then the decision, with an outcome for each row."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from reviews import bulk
+from reviews.console.base import account, allowed, report
+from reviews.decisions import Asked
+from reviews.models import Choice, Review, ReviewState
+
+if TYPE_CHECKING:
+    from reviews.console.queue import ReviewAdmin
+
+# A modification names a version of one package, so it is no answer for many.
+OFFERED = (Choice.APPROVE, Choice.REJECT, Choice.ESCALATE)
+
+
+def urls(page: ReviewAdmin) -> list[URLPattern]:
+    return [
+        page.changing("bulk/", lambda request: preview(page, request), "bulk"),
+        page.changing("bulk/decide/", lambda request: decide(page, request), "bulk_decide"),
+    ]
+
+
+def preview(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
+    """Shows what was chosen. Nothing changes."""
+    allowed(request, "decide")
+    reviews = _chosen(page, request)
+    if not reviews:
+        report(request, messages.WARNING, _("Choose the reviews first."))
+        return redirect(page.url("changelist"))
+    if len(reviews) > bulk.MOST:
+        report(request, messages.ERROR, _("At most %d reviews at once.") % bulk.MOST)
+        return redirect(page.url("changelist"))
+    return _preview(page, request, reviews)
+
+
+def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
+    """Decides each row of the preview on what the preview showed of it."""
+    viewer = allowed(request, "decide")
+    reviews = _chosen(page, request)
+    choice = request.POST.get("decision", "")
+    justification = request.POST.get("justification", "")
+    if choice not in OFFERED or not reviews or len(reviews) > bulk.MOST:
+        return _preview(page, request, reviews, complaint=_("Choose approve, reject or escalate."))
+    if len(justification.strip()) < 10:
+        return _preview(page, request, reviews, complaint=_("The justification needs at least 10 characters."))
+    seen = [
+        bulk.Seen(
+            review,
+            request.POST.get(f"head_{review.pk}", "-"),
+            request.POST.get(f"patch_{review.pk}", "-"),
+            _number(request.POST.get(f"version_{review.pk}", "")),
+        )
+        for review in reviews
+    ]
+    outcomes = bulk.decide_each(
+        account=account(request),
+        viewer=viewer,
+        seen=seen,
+        asked=Asked(choice=choice, justification=justification),
+        idempotency_key=request.POST.get("idempotency_key", "")[:120],
+    )
+    taken = sum(outcome.decision is not None for outcome in outcomes)
+    refused = len(outcomes) - taken
+    if taken:
+        report(request, messages.SUCCESS, ngettext("%d review was decided.", "%d reviews were decided.", taken) % taken)
+    if refused:
+        report(request, messages.ERROR, ngettext("%d was refused.", "%d were refused.", refused) % refused)
+    rows = [{"outcome": outcome, **_row(page, outcome.review)} for outcome in outcomes]
+    context = {"title": _("What became of each"), "rows": rows, "done": True}
+    return page.page(request, "console/bulk.html", context)
+
+
+def _preview(page: ReviewAdmin, request: HttpRequest, reviews: list[Review], *, complaint: str = "") -> HttpResponse:
+    context = {
+        "title": _("Decide together"),
+        "rows": [_row(page, review) for review in reviews],
+        "choices": [(choice.value, choice.label) for choice in OFFERED],
+        "decide_url": page.url("bulk_decide"),
+        "key": str(uuid.uuid4()),
+        "complaint": complaint,
+        "justification": request.POST.get("justification", ""),
+        "approvable": sum(review.remedy_id is not None for review in reviews),
+    }
+    return page.page(request, "console/bulk.html", context, status=400 if complaint else 200)
+
+
+def _row(page: ReviewAdmin, review: Review) -> dict[str, Any]:
+    from reviews.console.queue import change_words  # noqa: PLC0415 - the queue routes to this module
+
+    return {
+        "review": review,
+        "link": page.url("change", review.pk),
+        "urgency": page.urgency(review),
+        "change": change_words(review),
+        "repository": page.seen_repository(review),
+        "verdict": page.verdict(review),
+        "due": page.due(review),
+        "codes": [item.apv.apv_code for item in review.items.all()],
+        "decided": review.state == ReviewState.DECIDED,
+    }
+
+
+def _chosen(page: ReviewAdmin, request: HttpRequest) -> list[Review]:
+    """The chosen reviews within sight; others are not there. An odd id chooses nothing."""
+    wanted = set()
+    for text in request.POST.getlist("review")[: bulk.MOST + 1]:
+        try:
+            wanted.add(uuid.UUID(text))
+        except ValueError:
+            continue
+    return list(page.get_queryset(request).filter(pk__in=wanted).order_by("priority", "due_at", "pk"))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

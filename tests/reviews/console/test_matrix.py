@@ -1,0 +1,183 @@
+"""Role × action × object: who may do what in the console, written out. The rows are the promise; the code follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from immune.models import Account, ApiToken, Delivery, Event, Role, Scan
+from reviews.models import Decision, Review, ReviewState
+from tests.reviews import cast as builders
+from tests.reviews.cast import Cast
+
+SignedIn = Callable[[Account], Client]
+ROLES = list(Role.values)
+
+# action → roles that may, on what their team owns (operators and admins see everything).
+ALLOWED: dict[str, set[str]] = {
+    "claim": {"reviewer", "lead", "admin"},
+    "comment": {"reviewer", "lead", "admin"},
+    "decide": {"reviewer", "lead", "admin"},
+    "bulk_decide": {"reviewer", "lead", "admin"},
+    "release_anothers": {"lead", "admin"},
+    "withdraw_anothers": {"lead", "admin"},
+    "immunize": {"reviewer", "lead", "operator", "admin"},
+    "replay": {"operator", "admin"},
+    "create_account": {"admin"},
+    "create_team": {"admin"},
+    "create_token": {"admin"},
+    "revoke_token": {"admin"},
+    "set_password": {"admin"},
+}
+# Who reaches what a foreign team owns.
+SEES_ALL = {"operator", "admin"}
+
+
+class World:
+    """One of everything, owned by the demo repository's team; each action knows how to tell whether it happened."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.review = builders.proved_review(cast, package="one")
+        self.claimed = builders.proved_review(cast, package="two")
+        self.decided = builders.proved_review(cast, package="three")
+        for review, action in ((self.claimed, "claim"), (self.decided, "decide")):
+            client = Client()
+            client.force_login(cast.sol)
+            client.post(reverse(f"admin:reviews_review_{action}", args=(review.pk,)), self.form(review))
+        self.decision = Decision.objects.get()
+        self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
+        self.token = ApiToken.objects.create(
+            account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
+        )
+
+    @staticmethod
+    def form(review: Review) -> dict[str, Any]:
+        return {
+            "decision": "escalate",
+            "justification": "somebody else should look",
+            "head_commit": review.head_commit,
+            "patch_digest": review.patch_digest,
+            "version": review.version,
+            "text": "a comment",
+        } | ({"decision": "approve"} if review.remedy and review.remedy.package_name == "three" else {})
+
+    def ask(self, client: Client, action: str) -> int:
+        review, form = self.review, self.form(self.review)
+        wanted: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+            "claim": ("reviews_review_claim", (review.pk,), {}),
+            "comment": ("reviews_review_comment", (review.pk,), form),
+            "decide": ("reviews_review_decide", (review.pk,), form),
+            "bulk_decide": (
+                "reviews_review_bulk_decide",
+                (),
+                form
+                | {
+                    "review": [str(review.pk)],
+                    f"head_{review.pk}": review.head_commit,
+                    f"patch_{review.pk}": review.patch_digest,
+                    f"version_{review.pk}": review.version,
+                },
+            ),
+            "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
+            "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
+            "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
+            "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
+            "create_account": (
+                "immune_account_create",
+                (),
+                {"username": "new", "password": builders.PASSWORD, "role": "viewer"},
+            ),
+            "create_team": ("immune_team_create", (), {"name": "new"}),
+            "create_token": (
+                "immune_apitoken_create",
+                (),
+                {"name": "new", "account": self.cast.rita.pk, "days": "9", "scopes": ["read"]},
+            ),
+            "revoke_token": ("immune_apitoken_revoke", (self.token.pk,), {}),
+            "set_password": ("immune_account_password", (self.cast.sol.pk,), {"password": builders.PASSWORD + "!"}),
+        }
+        name, arguments, data = wanted[action]
+        return int(client.post(reverse(f"admin:{name}", args=arguments), data).status_code)
+
+    def happened(self, action: str) -> bool:
+        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol):
+            row.refresh_from_db()
+        return bool(
+            {
+                "claim": lambda: self.review.state == ReviewState.CLAIMED,
+                "comment": self.review.comments.exists,
+                "decide": self.review.decisions.exists,
+                "bulk_decide": self.review.decisions.exists,
+                "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
+                "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
+                "immunize": Scan.objects.exists,
+                "replay": lambda: self.delivery.state == "pending",
+                "create_account": lambda: Account.objects.filter(username="new").exists(),
+                "create_team": lambda: self.cast.team._meta.model.objects.filter(name="new").exists(),
+                "create_token": lambda: ApiToken.objects.filter(name="new").exists(),
+                "revoke_token": lambda: self.token.revoked_at is not None,
+                "set_password": lambda: self.cast.sol.check_password(builders.PASSWORD + "!"),
+            }[action]()
+        )
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("action", ALLOWED)
+def test_each_role_does_what_its_row_says_and_nothing_else(
+    cast: Cast, signed_in: SignedIn, role: str, action: str
+) -> None:
+    world = World(cast)
+    world.ask(signed_in(cast.person(role)), action)
+    assert world.happened(action) == (role in ALLOWED[action])
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "action", ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize"]
+)
+def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
+    cast: Cast, signed_in: SignedIn, role: str, action: str
+) -> None:
+    world = World(cast)
+    stranger = builders.account(f"strange-{role}", role)
+    cast.other_team.members.add(stranger)
+    world.ask(signed_in(stranger), action)
+    assert world.happened(action) == (role in ALLOWED[action] and role in SEES_ALL)
+
+
+@pytest.mark.parametrize("action", ALLOWED)
+def test_who_is_not_signed_in_or_has_left_does_nothing(cast: Cast, signed_in: SignedIn, action: str) -> None:
+    world = World(cast)
+    assert world.ask(Client(), action) == 302
+    gone = cast.person("admin")
+    client = signed_in(gone)
+    gone.is_active = False
+    gone.save(update_fields=["is_active"])
+    assert world.ask(client, action) == 302
+    assert not world.happened(action)
+
+
+def test_every_change_the_console_offers_has_a_row() -> None:
+    routed = get_resolver().namespace_dict["admin"][1].reverse_dict
+    own = {
+        name
+        for name in routed
+        if isinstance(name, str)
+        and name.startswith(("reviews_", "immune_", "wargaming_"))
+        and not name.endswith(("_changelist", "_change"))
+    }
+    changing = {
+        "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
+        "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
+        "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
+        "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke",
+    }  # fmt: skip
+    reading = {
+        "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
+    }  # fmt: skip
+    assert own == changing | reading

@@ -1,0 +1,201 @@
+"""What a reviewer sees on the review page, and what stays out of sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from immune.models import Account, Role
+from reviews import rounds
+from reviews.models import Review
+from tests.reviews import cast as builders
+from tests.reviews.cast import Cast
+
+SignedIn = Callable[[Account], Client]
+EVIL = "<script>alert(1)</script>\x1b[31m\u202egnp.exe\x00"
+
+
+def address(review: Review) -> str:
+    return reverse("admin:reviews_review_change", args=(review.pk,))
+
+
+def text_of(client: Client, review: Review) -> str:
+    answer = client.get(address(review))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_it_shows_what_a_decision_rests_on(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast, apvs=2)
+    page = text_of(signed_in(cast.rita), review)
+    for item in review.items.all():
+        assert item.apv.apv_code in page
+        assert item.apv.advisory_id in page
+        assert item.apv.cve_id in page
+    for words in (
+        "high 7.5",
+        "Session cookies are sent to a foreign host",
+        "https://advisories.example/one",
+        "# what the board needs",
+        "REPRODUCED: 7f3a the foreign host received the session cookie",
+        "NOT PRESENT: 7f3a",
+        "38.0 MiB",
+        "judged by the script itself, protocol 2",
+        "1 package differs",
+        "Every wargame showed the weakness before the patch",
+        "The wargames have ended.",
+    ):
+        assert words in page, words
+
+
+def test_it_offers_four_decisions_bound_to_what_was_seen(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    page = text_of(signed_in(cast.rita), review)
+    for choice in ("approve", "reject", "modify", "escalate"):
+        assert f'name="decision" value="{choice}"' in page
+    for field, value in (
+        ("head_commit", review.head_commit),
+        ("patch_digest", review.patch_digest),
+        ("version", review.version),
+    ):
+        assert f'name="{field}" value="{value}"' in page
+
+
+def test_without_a_fix_there_is_nothing_to_approve_or_modify(cast: Cast, signed_in: SignedIn) -> None:
+    threat = builders.apv(cast.repository, builders.advisory("GHSA-no-fix"), status="no_fix")
+    with builders.act(builders.SYSTEM) as log:
+        review = rounds.open_no_fix_round(log, apv=threat)
+    assert review is not None
+    page = text_of(signed_in(cast.rita), review)
+    assert 'value="approve"' not in page
+    assert 'value="modify"' not in page
+    assert 'value="reject"' in page
+
+
+def test_what_strangers_wrote_is_text_with_marks(cast: Cast, signed_in: SignedIn) -> None:
+    where = builders.repository(f"evil/{EVIL}")
+    cast.team.repositories.add(where)
+    record = builders.advisory(
+        "GHSA-evil", summary=EVIL, details=EVIL, references=[{"type": "WEB", "url": "javascript:alert(1)"}]
+    )
+    threat = builders.apv(where, record, package=f"pkg{EVIL}")
+    change = builders.remedy(
+        where,
+        threat,
+        package=f"pkg{EVIL}",
+        branch=f"immune/{EVIL}",
+        patch=f"--- a/x\n+++ b/x\n@@ -0,0 +1 @@\n+{EVIL}\n",
+    )
+    game = builders.wargame(change, threat, explanation=EVIL)
+    game.runs.update(stdout=EVIL, stderr=EVIL, last_line=EVIL)
+    page = text_of(signed_in(cast.rita), builders.review(change))
+    assert "<script>alert" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "\x00" not in page
+    assert 'href="javascript' not in page
+    assert page.count("U+202E") > 5
+
+
+def test_long_output_is_cut_and_can_be_downloaded_whole(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    item = review.items.get()
+    assert item.wargame is not None
+    item.wargame.runs.update(stdout="A" * 100_000)
+    page = text_of(signed_in(cast.rita), review)
+    assert "96000 more characters" in page
+    assert page.count("A" * 4001) == 0
+    run = item.wargame.runs.first()
+    assert reverse("admin:reviews_review_output", args=(run.pk, "stdout")) in page
+
+
+def test_the_number_of_queries_does_not_grow_with_the_review(cast: Cast, signed_in: SignedIn) -> None:
+    client = signed_in(cast.rita)
+    small, large = builders.proved_review(cast, package="one"), builders.proved_review(cast, apvs=6, package="six")
+    counts = []
+    for review in (small, large):
+        with CaptureQueriesContext(
+            connection,
+        ) as found:
+            text_of(client, review)
+        counts.append(len(found))
+    assert counts[0] == counts[1]
+    assert counts[0] <= 22
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_who_may_not_decide_sees_no_form(cast: Cast, signed_in: SignedIn, role: str) -> None:
+    page = text_of(signed_in(cast.person(role)), builders.proved_review(cast))
+    assert 'name="decision"' not in page
+    assert "Your role sees; it does not decide." in page
+
+
+def test_out_of_sight_is_not_found_and_neither_is_what_never_was(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    client = signed_in(cast.otto)
+    assert client.get(address(review)).status_code == 404
+    for odd in (str(uuid4()), "0", "not-an-id", "%00"):
+        assert client.get(f"/admin/reviews/review/{odd}/change/").status_code == 404
+
+
+def test_strangers_are_sent_to_sign_in(cast: Cast) -> None:
+    answer = Client().get(address(builders.proved_review(cast)))
+    assert answer.status_code == 302
+    assert "/admin/login/" in answer["Location"]
+
+
+def test_another_persons_claim_takes_the_form_away(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    signed_in(cast.sol).post(reverse("admin:reviews_review_claim", args=(review.pk,)))
+    page = text_of(signed_in(cast.rita), review)
+    assert "Sol Serra" in page
+    assert 'name="decision"' not in page
+
+
+DOWNLOADS: list[tuple[str, Callable[[Review], tuple[Any, ...]]]] = [
+    ("reviews_review_patch", lambda review: (review.pk,)),
+    ("reviews_review_output", lambda review: (_run(review).pk, "stdout")),
+    ("reviews_review_evidence", lambda review: (_run(review).wargame_id,)),
+    ("immune_advisory_details", lambda review: (review.items.get().apv.advisory_id,)),
+]
+
+
+def _run(review: Review) -> Any:
+    game = review.items.get().wargame
+    assert game is not None
+    return game.runs.first()
+
+
+@pytest.mark.parametrize(("name", "arguments"), DOWNLOADS)
+def test_downloads_are_attachments_no_browser_opens(
+    cast: Cast, signed_in: SignedIn, name: str, arguments: Callable[[Review], tuple[Any, ...]]
+) -> None:
+    review = builders.proved_review(cast)
+    url = reverse(f"admin:{name}", args=arguments(review))
+    answer = signed_in(cast.rita).get(url)
+    assert answer.status_code == 200
+    assert answer["Content-Disposition"].startswith("attachment; filename=")
+    assert answer["Content-Type"] in ("text/plain; charset=utf-8", "application/octet-stream")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Security-Policy"].startswith("sandbox")
+
+
+@pytest.mark.parametrize(("name", "arguments"), DOWNLOADS[:3])
+def test_downloads_of_others_are_not_found(
+    cast: Cast, signed_in: SignedIn, name: str, arguments: Callable[[Review], tuple[Any, ...]]
+) -> None:
+    review = builders.proved_review(cast)
+    assert signed_in(cast.otto).get(reverse(f"admin:{name}", args=arguments(review))).status_code == 404
+
+
+def test_a_file_name_by_strangers_cannot_leave_its_header(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast, package='x";\r\nSet-Cookie: a=b')
+    answer = signed_in(cast.rita).get(reverse("admin:reviews_review_patch", args=(review.pk,)))
+    assert answer["Content-Disposition"] == 'attachment; filename="x-Set-Cookie-a-b-2.32.4.patch.txt"'
