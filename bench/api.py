@@ -1,0 +1,229 @@
+"""What the API costs beside hand-written SQL and orjson: the same server, the same rows, the same run, over HTTP.
+
+    python -m bench.api [--apvs 20000] [--requests 600] [--clients 50] [--format json]
+
+Each pair is asked in alternating slices, so that a busy machine touches both sides. ``--apvs 1000000`` is the long form. The clients
+are threads of one process, so their own cost is in both sides of every ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from tests import environment
+from tests.servers import database, lease, leases
+from tests.servers.private import free_port
+
+SLICES = 4
+_numbers = count()
+
+
+def fill(apvs: int, open_rounds: int) -> tuple[str, list[str]]:
+    """One repository's rows and who may decide them; returns a token and the codes that wait for a decision."""
+    # Needs Django set up, which needs the database's address first.
+    from django.utils import timezone  # noqa: PLC0415
+
+    from immune.events.actors import SYSTEM  # noqa: PLC0415
+    from immune.models import APV, Account, AliasGroup, Remedy, Repository  # noqa: PLC0415
+    from immune.people.services import create_token  # noqa: PLC0415
+    from reviews.models import Review, ReviewItem  # noqa: PLC0415
+
+    now = timezone.now()
+    account = Account.objects.create(username="bench", role="admin", is_staff=True)
+    _, text = create_token(actor=SYSTEM, account=account, name="bench", scopes=["read", "decide"])
+    where = Repository.objects.create(name="bench/bench", location="https://git.example/bench.git")
+    severities, priorities = ("CRITICAL", "HIGH", "MEDIUM", "LOW"), ("P1", "P2", "P3", "P4")
+    for start in range(0, apvs, 5000):
+        numbers = range(start, min(start + 5000, apvs))
+        groups = AliasGroup.objects.bulk_create(AliasGroup(canonical_id=f"GHSA-{n}") for n in numbers)
+        waiting = [n for n in numbers if n < open_rounds]
+        remedies = dict(
+            zip(
+                waiting,
+                Remedy.objects.bulk_create(
+                    Remedy(
+                        repository=where, ecosystem="PyPI", package_name=f"p{n}", from_version="1", target_version="2",
+                        strategy="version_bump", state="proposed", branch=f"b{n}", base_commit="a" * 40,
+                        head_commit="b" * 40, patch="diff", patch_digest="c" * 64,
+                    )
+                    for n in waiting
+                ),
+                strict=True,
+            )
+        )  # fmt: skip
+        rows = APV.objects.bulk_create(
+            APV(
+                apv_code=f"APV-2026-{n:07d}", repository=where, group=group, advisory_id=f"GHSA-{n}", ecosystem="PyPI",
+                severity=severities[n % 4], package_name=f"p{n}", priority=priorities[n % 4],
+                due_at=now + timedelta(minutes=n % 100_000 - 20_000), remedy=remedies.get(n),
+                status="in_review" if n < open_rounds else "open",
+            )
+            for n, group in zip(numbers, groups, strict=True)
+        )  # fmt: skip
+        rounds = Review.objects.bulk_create(
+            Review(
+                repository=where, remedy=remedies[n], head_commit="b" * 40, patch_digest="c" * 64,
+                due_at=now, priority="P2", recommendation="approve",
+            )
+            for n in waiting
+        )  # fmt: skip
+        ReviewItem.objects.bulk_create(
+            ReviewItem(review=review, apv=rows[place]) for place, review in enumerate(rounds)
+        )
+    from django.db import connection  # noqa: PLC0415
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    connection.close()
+    return text, [f"APV-2026-{n:07d}" for n in range(open_rounds)]
+
+
+@contextmanager
+def serving() -> Iterator[int]:
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "bench.api_server:application"]
+    server = subprocess.Popen(
+        command, cwd=environment.ROOT, env={**os.environ, "WEB_HOST": "127.0.0.1", "WEB_PORT": str(port)}
+    )
+    try:
+        for _ in range(600):
+            try:
+                http.client.HTTPConnection("127.0.0.1", port, timeout=5).request("GET", "/hitl/health/live")
+                break
+            except OSError:
+                assert server.poll() is None, "the server did not start"
+                time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def ask(port: int, clients: int, calls: list[tuple[str, str, dict[str, Any] | None]], token: str) -> list[float]:
+    """Sends the calls over ``clients`` keep-alive connections; seconds of each. Raises RuntimeError for any refusal."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    waiting, taken, failed = iter(calls), [], []
+    lock = threading.Lock()
+
+    def client() -> None:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        while True:
+            with lock:
+                call = next(waiting, None)
+            if call is None or failed:
+                return
+            method, path, body = call
+            started = time.perf_counter()
+            link.request(method, path, json.dumps(body) if body else None, headers)
+            answer = link.getresponse()
+            said = answer.read()
+            taken.append(time.perf_counter() - started)
+            if answer.status not in (200, 201):
+                failed.append((path, answer.status, said[:300]))
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise RuntimeError(f"refused: {failed[0]}")
+    return taken
+
+
+def figures(seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {"median_ms": statistics.median(ordered) * 1000, "p95_ms": ordered[int(len(ordered) * 0.95)] * 1000}
+
+
+def measure(port: int, token: str, codes: list[str], requests: int, clients: int) -> list[dict[str, Any]]:
+    def decision(path: str) -> tuple[str, str, dict[str, Any]]:
+        body = {
+            "apv_code": codes[next(_numbers)],
+            "decision": "approve",
+            "justification": "Both runs were read.",
+            "head_commit": "b" * 40,
+            "patch_digest": "c" * 64,
+        }
+        return "POST", path, body
+
+    pairs: list[tuple[str, Any, Any, float]] = [
+        ("decision", lambda: decision("/hitl/decisions/"), lambda: decision("/bare/decisions"), 5.0),
+        ("list", lambda: ("GET", "/hitl/reviews/", None), lambda: ("GET", "/bare/reviews", None), 3.0),
+        ("stats", lambda: ("GET", "/hitl/reviews/stats", None), lambda: ("GET", "/bare/stats", None), 3.0),
+    ]
+    found = []
+    for name, ours, bare, ceiling in pairs:
+        sides: dict[str, list[float]] = {"ours": [], "bare": []}
+        for call in (ours, bare):
+            ask(
+                port, clients, [call() for _ in range(clients)], token
+            )  # connections, plans and pools are warm after this
+        for number in range(SLICES):
+            order = [("ours", ours), ("bare", bare)]
+            for side, call in order if number % 2 else reversed(order):
+                sides[side] += ask(port, clients, [call() for _ in range(requests // SLICES)], token)
+        one, other = figures(sides["ours"]), figures(sides["bare"])
+        found.append(
+            {
+                "what": name,
+                "ours": one,
+                "bare": other,
+                "ratio": one["median_ms"] / other["median_ms"],
+                "ceiling": ceiling,
+            }
+        )
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.api", description=__doc__.splitlines()[0])
+    parser.add_argument("--apvs", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=600, help="per side and address")
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+    chosen = parser.parse_args()
+    environment.prepare()
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "API_RATE_PER_MINUTE": "0", "LOG_LEVEL": "ERROR"}
+    try:
+        with database(lease("postgresql"), "bench_api") as url:
+            os.environ["DATABASE_URL"] = url
+            subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=environment.ROOT, check=True)
+            import django  # noqa: PLC0415
+
+            django.setup()
+            needed = min(chosen.apvs, 2 * (chosen.requests + chosen.clients))
+            token, codes = fill(chosen.apvs, needed)
+            with serving() as port:
+                found = measure(port, token, codes, chosen.requests, chosen.clients)
+    finally:
+        leases.end_run()
+    if chosen.format == "json":
+        print(json.dumps({"apvs": chosen.apvs, "clients": chosen.clients, "pairs": found}))
+    else:
+        print(f"{chosen.apvs} APVs, {chosen.clients} keep-alive clients, milliseconds")
+        print(f"{'':10}{'ours p50':>10}{'ours p95':>10}{'bare p50':>10}{'bare p95':>10}{'ratio':>8}{'at most':>9}")
+        for row in found:
+            one, other = row["ours"], row["bare"]
+            print(
+                f"{row['what']:10}{one['median_ms']:10.1f}{one['p95_ms']:10.1f}{other['median_ms']:10.1f}"
+                f"{other['p95_ms']:10.1f}{row['ratio']:8.2f}{row['ceiling']:9.1f}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
