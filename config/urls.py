@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.urls.resolvers import URLPattern, URLResolver
 from django.views.generic import RedirectView
-from django_prometheus.exports import ExportToDjangoView
 
+from config.metrics import metrics
 from reviews.console.login import login
 
 handler400 = "reviews.api.problems.bad_request"
@@ -22,4 +22,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("reviews.urls")),
 ]
 if settings.PROMETHEUS_ENABLED:
-    urlpatterns.append(path("metrics", ExportToDjangoView, name="prometheus-django-metrics"))
+    urlpatterns.append(path("metrics", metrics, name="metrics"))

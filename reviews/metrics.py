@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from immune.metrics import AT_SCRAPE
 from reviews.models import Review, ReviewState
 
 _requests = Counter("hitl_http_requests", "Requests to the API", ["method", "endpoint", "status"])
@@ -81,4 +82,4 @@ class WaitingReviews(Collector):
         yield GaugeMetricFamily("hitl_active_apv_reviews", "Review rounds that wait for a person", value=waiting)
 
 
-REGISTRY.register(WaitingReviews())
+AT_SCRAPE.register(WaitingReviews())

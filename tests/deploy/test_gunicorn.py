@@ -19,7 +19,8 @@ from tests.servers.private import free_port, listening, wait_until
 
 APPLICATION = """
 import os
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, multiprocess
+from prometheus_client import Counter, Gauge
+from immune.metrics import page
 
 ASKED = Counter("asked", "requests")
 ALIVE = Gauge("alive", "one per process", multiprocess_mode="livesum")
@@ -28,10 +29,7 @@ ALIVE.set(1)
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     if environ["PATH_INFO"] == "/metrics":
-        registry = CollectorRegistry()
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            multiprocess.MultiProcessCollector(registry)
-        return [generate_latest(registry)]
+        return [page()]
     ASKED.inc()
     return [str(os.getpid()).encode()]
 """
@@ -74,6 +72,14 @@ def test_scrapes_see_the_requests_of_all_workers_and_never_less_than_before(tmp_
             if asked >= 60 and len(answered_by) > 1:
                 break
         assert len(answered_by) > 1, "only one worker answered, so nothing was shown"
+
+
+def test_a_process_that_just_starts_does_not_break_the_scrape_of_the_others(tmp_path: Path) -> None:
+    """Its file exists a moment before it has a length."""
+    with gunicorn(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics")) as (_, url, _log):
+        get(url)
+        (tmp_path / "metrics" / "counter_999999999.db").touch()
+        assert figure("asked_total", url) == 1
 
 
 def test_a_killed_worker_leaves_the_living_and_its_requests_stay_counted(tmp_path: Path) -> None:
