@@ -36,7 +36,7 @@ def connected() -> Iterator[Connection]:
     if not settings.RABBITMQ_URL:
         raise BrokerDown("RABBITMQ_URL names no broker: work runs in process")
     try:
-        with current_app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
+        with current_app.connection_for_write(settings.RABBITMQ_URL, connect_timeout=CONNECT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
             yield connection
     except (OperationalError, *Connection(settings.RABBITMQ_URL).connection_errors) as error:

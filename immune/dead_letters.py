@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any
 
 from amqp.exceptions import NotFound
+from django.conf import settings
 from kombu.connection import Connection
 from kombu.message import Message
 
 from immune import broker, deliveries, queues
-from immune.events.actors import COMMAND
+from immune.events.actors import Actor
 from immune.events.log import act
 from immune.models import Delivery, ForgeJob
 from immune.models.events import DeliveryState
@@ -46,6 +47,17 @@ class DeadLetter:
     attempts: int
     replayable: bool
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+def everywhere() -> tuple[list[DeadLetter], str]:
+    """All of them, and why the broker could not be asked: unreadable is not empty. Without a broker there is nothing to ask."""
+    letters = in_database()
+    if not settings.RABBITMQ_URL:
+        return letters, ""
+    try:
+        return [*letters, *in_broker()], ""
+    except broker.BrokerDown as error:
+        return letters, str(error)
 
 
 def in_database() -> list[DeadLetter]:
@@ -136,25 +148,30 @@ def _origin(message: Message) -> str:
     return str((message.headers or {}).get("x-first-death-queue") or _death(message).get("queue") or "")
 
 
-def replay(name: str) -> DeadLetter:
-    """Puts one dead letter back in line. Raises Unknown, NotReplayable, broker.BrokerDown."""
+def replay(name: str, *, actor: Actor) -> DeadLetter:
+    """Puts one dead letter back in line and records who did. Raises Unknown, NotReplayable, broker.BrokerDown."""
     kind, _, rest = name.partition(":")
     if kind == "delivery" and rest.isdigit():
-        return _replay_delivery(int(rest))
+        return _replay_delivery(int(rest), actor)
     if kind == "forge":
         if not any(letter.id == name for letter in in_database()):
             raise Unknown(name)
         raise NotReplayable("a failed forge job came back as a new round of its review: decide there again")
     if kind == "message":
-        return _replay_message(name)
+        letter = _replay_message(name)
+        with act(actor) as log:
+            log.record("message.replayed", subject=f"queue:{letter.detail['queue']}", data={"message": letter.id})
+        return letter
     raise Unknown(name)
 
 
-def _replay_delivery(pk: int) -> DeadLetter:
-    row = Delivery.objects.select_related("event").filter(pk=pk, state=DeliveryState.PARKED).first()
-    if row is None or not deliveries.replay(row):
-        raise Unknown(f"delivery:{pk}")
-    with act(COMMAND) as log:
+def _replay_delivery(pk: int, actor: Actor) -> DeadLetter:
+    with act(actor) as log:
+        row = Delivery.objects.select_related("event").filter(pk=pk, state=DeliveryState.PARKED).first()
+        if row is None or not deliveries.replay(row):
+            raise Unknown(f"delivery:{pk}")
+        data = {"event": row.event_id, "handler": row.handler}
+        log.record("delivery.replayed", subject=f"delivery:{pk}", repository=row.event.repository_id, data=data)
         log.wake("delivery", pk)
     return _of_delivery(row)
 

@@ -18,7 +18,7 @@ from immune.models import (
     Scan,
     Team,
 )
-from reviews.console import lists, people, queue, work
+from reviews.console import given_up, lists, people, queue, work
 from reviews.models import Decision, Review
 from wargaming.models import Wargame
 
@@ -34,7 +34,7 @@ for model, page in {
     Scan: work.ScanAdmin,
     ForgeJob: work.ForgeJobAdmin,
     Event: work.EventAdmin,
-    Delivery: work.DeliveryAdmin,
+    Delivery: given_up.DeliveryAdmin,
     Account: people.AccountAdmin,
     Team: people.TeamAdmin,
     ApiToken: people.TokenAdmin,

@@ -89,6 +89,7 @@ def unfold(name: str) -> dict[str, Any]:
                         _item(_("Forge jobs"), "merge", "immune_forgejob_changelist"),
                         _item(_("Events"), "history", "immune_event_changelist"),
                         _item(_("Deliveries"), "outbox", "immune_delivery_changelist", "operate"),
+                        _item(_("Dead letters"), "report", "immune_delivery_dead_letters", "operate"),
                     ],
                 },
                 {

@@ -18,11 +18,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from immune import deliveries, services
+from immune import services
 from immune.events.actors import Actor
-from immune.models import Delivery, Event, ForgeJob, Repository, Scan, Team
+from immune.models import Event, ForgeJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
-from immune.models.events import DeliveryState
 from immune.models.repositories import ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
 from reviews.console import untrusted
@@ -322,77 +321,6 @@ class EventAdmin(ReadOnlyAdmin):
                     Fact(_("hash before"), row.previous_hash),
                     Fact(_("hash"), row.hash),
                     Fact(_("canonical text"), row.body, "code"),
-                ),
-            ),
-        )
-
-
-class DeliveryAdmin(ReadOnlyAdmin):
-    """What events owe to their handlers. Operators may put what was given up back in line."""
-
-    right = "operate"
-    list_display = ("seen_event", "handler", "status", "attempts", "due_at", "seen_error", "ask")
-    list_display_links = ("seen_event",)
-    list_filter = ("state", "handler")
-    search_fields = ("handler", "event__kind", "event__subject")
-    sortable_by = ("due_at",)
-    ordering = ("-pk",)
-
-    def rows(self, viewer: Viewer) -> QuerySet[Delivery]:
-        return (
-            Delivery.objects.select_related("event").defer("event__body")
-            if viewer.may("operate")
-            else Delivery.objects.none()
-        )
-
-    def own_urls(self) -> list[URLPattern]:
-        return [self.changing("<int:object_id>/replay/", self.replay_view, "replay")]
-
-    def replay_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        allowed(request, "operate")
-        delivery = self.found(request, str(object_id))
-        if deliveries.replay(delivery):
-            report(request, messages.SUCCESS, gettext("It is back in line."))
-        else:
-            report(request, messages.WARNING, gettext("It is not parked any more; nothing was done."))
-        return back(request, self.url("changelist"))
-
-    @display(description=_("event"))
-    def seen_event(self, row: Delivery) -> str:
-        return f"{row.event_id} {row.event.kind}"
-
-    @display(description=_("state"))
-    def status(self, row: Delivery) -> SafeString:
-        return badge(row.state, row.get_state_display(), "job")
-
-    @display(description=_("last error"))
-    def seen_error(self, row: Delivery) -> SafeString:
-        return shown_line(row.last_error, 120)
-
-    @display(description="")
-    def ask(self, row: Delivery) -> SafeString:
-        if row.state != DeliveryState.PARKED:
-            return nothing()
-        return format_html(
-            '<button type="submit" class="c-button c-button-small" formaction="{}" formmethod="post">{}</button>',
-            self.url("replay", row.pk),
-            _("Replay"),
-        )
-
-    def buttons(self, request: HttpRequest, row: Delivery) -> Sequence[Button]:
-        return (Button(_("Replay"), self.url("replay", row.pk)),) if row.state == DeliveryState.PARKED else ()
-
-    def sections(self, request: HttpRequest, row: Delivery) -> Sequence[Section]:
-        return (
-            Section(
-                str(row),
-                (
-                    Fact(_("event"), self.seen_event(row), "link", to("immune_event", row.event_id)),
-                    Fact(_("handler"), row.handler),
-                    Fact(_("state"), self.status(row), "html"),
-                    Fact(_("attempts"), row.attempts),
-                    Fact(_("due"), row.due_at, "when"),
-                    Fact(_("last error"), row.last_error, "text"),
                 ),
             ),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from django.db.models import F, Sum
+from django.utils import timezone
 
 from immune import broker, work
 from immune.demo.bootstrap import load_advisories
@@ -47,11 +48,14 @@ def immunize(repository: str) -> str:
     return str(request_scan(actor=COMMAND, repository=Repository.objects.get(pk=repository), cause="asked").pk)
 
 
-def unfinished() -> tuple[dict[str, int], int]:
-    """What is still to come to an end, empty when nothing is; and the end of the log, which tells whether anything moves."""
+def unfinished() -> tuple[dict[str, int], int, bool]:
+    """What is still to come to an end, empty when nothing is; the end of the log, which tells whether anything moves; and
+    whether all of it waits between two attempts, so that nothing has to move."""
     counts = {kind.name: kind.rows().filter(state__in=("pending", "running")).count() for kind in work.kinds()}
     counts["open reviews"] = Review.objects.exclude(state=ReviewState.DECIDED).count()
-    return {name: count for name, count in counts.items() if count}, end_of_chain()[0]
+    left = {name: count for name, count in counts.items() if count}
+    waiting = sum(kind.rows().filter(state="pending", due_at__gt=timezone.now()).count() for kind in work.kinds())
+    return left, end_of_chain()[0], bool(left) and sum(left.values()) == waiting
 
 
 # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,6 +158,12 @@ def _git(repository: Repository, *words: str) -> str:
 def _ends() -> list[str]:
     """Everything that had to be done has ended, and no APV waits for something that will not come."""
     problems = [f"{count} {name} without an end" for name, count in unfinished()[0].items()]
+    for kind in work.kinds():
+        for row in kind.rows().filter(state__in=("pending", "running"))[:5]:
+            problems.append(
+                f"{kind.name} {row.pk}: {row.state}, attempt {row.attempts}, due {row.due_at:%H:%M:%S}, lease until "
+                f"{row.lease_until}, now {timezone.now():%H:%M:%S}, last error {row.last_error[:200]!r}"
+            )
     for apv in APV.objects.filter(status__in=(*ON_THE_WAY, APVStatus.IN_REVIEW)):
         problems.append(f"{apv.apv_code} ({apv.package_name}) stays {apv.status}")
     for apv in APV.objects.filter(status=APVStatus.FAILED, reason=""):

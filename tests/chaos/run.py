@@ -48,7 +48,7 @@ BLOWS = (
 @dataclass(frozen=True)
 class Options:
     """``rounds``: how often every kind of blow falls. ``settle_seconds``: how long everything may take to end after the last;
-    ``stall_seconds``: how long nothing at all may change meanwhile, longer than any lease and most waits between attempts."""
+    ``stall_seconds``: how long nothing at all may change meanwhile, although something is due; longer than any lease."""
 
     remedies: int = 20
     seed: int = 1
@@ -242,8 +242,10 @@ class _Game:
         quiet, before = 0, None
         while quiet < 2 and time.monotonic() < min(over, moved + self.options.stall_seconds):
             self.processes.start_again()
-            left, events = self.world.start(f"{INSIDE}:unfinished").result(120)
+            left, events, waiting = self.world.start(f"{INSIDE}:unfinished").result(120)
             quiet = quiet + 1 if not left else 0
+            if waiting:
+                moved = time.monotonic()
             if (left, events) != before:
                 self.tell(f"left: {left or 'nothing'}, at event {events}")
                 before, moved = (left, events), time.monotonic()

@@ -6,11 +6,10 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.conf import settings
-
 from immune import broker, dead_letters
 from immune.command import BadInput, Exit, JSONCommand
 from immune.dead_letters import DeadLetter
+from immune.events.actors import COMMAND
 
 
 class Command(JSONCommand):
@@ -39,25 +38,15 @@ class Command(JSONCommand):
             raise BadInput("replay takes ids, or --all")
         self._replay(names, options["format"])
 
-    def _found(self) -> tuple[list[DeadLetter], list[dict[str, str]]]:
-        letters = dead_letters.in_database()
-        if not settings.RABBITMQ_URL:
-            return letters, []
-        try:
-            return [*letters, *dead_letters.in_broker()], []
-        except broker.BrokerDown as error:
-            # Unreadable is not empty.
-            return letters, [{"source": "broker", "reason": str(error)}]
-
     def _list(self, form: str) -> None:
-        letters, refused = self._found()
+        letters, refused = _found()
         lines = [_line(letter) for letter in letters] or ([] if refused else ["no dead letters"])
         lines += [f"{said['source']}: {said['reason']}" for said in refused]
         document = {"dead_letters": [asdict(letter) for letter in letters], "refused": refused}
         self.answer(document, Exit.FOUND if letters or refused else Exit.DONE, form=form, lines=lines)
 
     def _show(self, name: str, form: str) -> None:
-        letters, refused = self._found()
+        letters, refused = _found()
         for letter in letters:
             if letter.id == name:
                 facts = {**asdict(letter), **letter.detail}
@@ -69,12 +58,12 @@ class Command(JSONCommand):
         refused: list[dict[str, str]] = []
         unknown = False
         if not names:
-            letters, refused = self._found()
+            letters, refused = _found()
             names = [letter.id for letter in letters if letter.replayable]
         replayed: list[str] = []
         for name in names:
             try:
-                replayed.append(dead_letters.replay(name).id)
+                replayed.append(dead_letters.replay(name, actor=COMMAND).id)
             except dead_letters.Unknown:
                 unknown = True
                 refused.append({"source": name, "reason": "there is no such dead letter"})
@@ -84,6 +73,11 @@ class Command(JSONCommand):
         lines += [f"{said['source']}: {said['reason']}" for said in refused]
         code = Exit.BAD_INPUT if unknown else Exit.FOUND if refused else Exit.DONE
         self.answer({"replayed": replayed, "refused": refused}, code, form=form, lines=lines)
+
+
+def _found() -> tuple[list[DeadLetter], list[dict[str, str]]]:
+    letters, silent = dead_letters.everywhere()
+    return letters, [{"source": "broker", "reason": silent}] if silent else []
 
 
 def _line(letter: DeadLetter) -> str:

@@ -202,17 +202,6 @@ def test_an_address_that_will_not_do_is_refused_with_words(
     assert Repository.objects.count() == 1
 
 
-def test_a_parked_delivery_is_put_back_in_line_by_an_operator(cast: Cast, signed_in: SignedIn) -> None:
-    builders.proved_review(cast)
-    event = Event.objects.latest("position")
-    delivery = Delivery.objects.create(event=event, handler="x", state="parked", attempts=8, last_error="no")
-    client = signed_in(builders.account("ola", Role.OPERATOR))
-    client.post(reverse("admin:immune_delivery_replay", args=(delivery.pk,)))
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts) == ("pending", 0)
-    assert "not parked" in said(client.post(reverse("admin:immune_delivery_replay", args=(delivery.pk,))))
-
-
 # -- people ---------------------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
     "replay": {"operator", "admin"},
+    "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
     "create_team": {"admin"},
     "create_token": {"admin"},
@@ -87,6 +88,7 @@ class World:
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
+            "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
                 "immune_account_create",
                 (),
@@ -117,6 +119,7 @@ class World:
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
                 "replay": lambda: self.delivery.state == "pending",
+                "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
                 "create_team": lambda: self.cast.team._meta.model.objects.filter(name="new").exists(),
                 "create_token": lambda: ApiToken.objects.filter(name="new").exists(),
