@@ -151,6 +151,8 @@ def staleness(remedy: Remedy, commit: str) -> str:
     try:
         there = reading.read_tree(mirror_of(remedy.repository), commit).digests
     except GitError as error:
+        if error.passing:
+            raise
         return f"the default branch could not be read: {error.message}"
     before = remedy.manifest_digests
     changed = sorted(path for path in {*there, *before} if there.get(path) != before.get(path))

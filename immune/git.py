@@ -346,6 +346,7 @@ def move_refs(where: Mirror, moves: Iterable[RefMove]) -> None:
             ["update-ref", "--no-deref", "--stdin", "-z"],
             git_dir=where.path,
             stdin=text.encode("utf-8", "surrogateescape"),
+            ours=True,
         )
 
 

@@ -94,7 +94,7 @@ def _fetch(into: Mirror, source: Source, *, timeout: float, max_bytes: int, firs
     run(
         ["fetch", "--quiet", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance", "--",
          source.url, "+refs/heads/*:refs/incoming/*"],
-        git_dir=into.path, source=source, limits=limits,
+        git_dir=into.path, source=source, limits=limits, ours=True,
     )  # fmt: skip
     if disk_use(into.path) > max_bytes:
         raise GitError(Reason.TOO_LARGE, f"the repository is larger than {max_bytes} bytes")
@@ -153,5 +153,5 @@ def _take_over(into: Mirror, default: str, *, first: bool) -> Updated:
             deleted.append(name)
     move_refs(into, moves)
     if first or default_branch(into) != default:
-        run(["symbolic-ref", "HEAD", f"refs/heads/{default}"], git_dir=into.path)
+        run(["symbolic-ref", "HEAD", f"refs/heads/{default}"], git_dir=into.path, ours=True)
     return Updated(tuple(sorted(moved)), tuple(sorted(kept)), tuple(sorted(diverged)), tuple(sorted(deleted)), default)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import os
 import re
 import shlex
@@ -50,6 +51,8 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     UNRELATED = "unrelated_histories"
     MOVED = "moved"
+    LOCKED = "locked"
+    KILLED = "killed"
     NAME_TAKEN = "name_taken"
     DIRTY = "dirty"
     UNSUPPORTED = "unsupported"
@@ -69,6 +72,11 @@ class GitError(Exception):
         self.message = message
         self.detail = detail
         self.paths = tuple(paths)
+
+    @property
+    def passing(self) -> bool:
+        """True where nothing was learned about the repository: the same attempt may succeed next time."""
+        return self.reason in (Reason.KILLED, Reason.LOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +222,11 @@ def run(
     extra_environment: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     accept: frozenset[int] = frozenset({0}),
+    ours: bool = False,
 ) -> Ran:
-    """Run git once. Exit codes outside ``accept`` become ``GitError`` with the reason read from git's words.
+    """Run git once, and again where a killed git had left a lock in a repository that is ``ours`` alone.
+
+    Exit codes outside ``accept`` become ``GitError`` with the reason read from git's words.
 
     Raises ``GitError``: timed_out, too_large, and what ``_explain`` tells apart.
     """
@@ -231,9 +242,39 @@ def run(
         command.append(f"--git-dir={git_dir}")
     command += arguments
     ran = _Attempt(command, environment, stdin, limits).finish()
+    if ours and ran.code not in accept and git_dir is not None and _removed_stale_lock(git_dir, ran):
+        ran = _Attempt(command, environment, stdin, limits).finish()
     if ran.code not in accept:
         raise _explain(arguments[0], ran)
     return ran
+
+
+# git holds such a lock while it writes references, for milliseconds, and one that moves references here lives 30 seconds at most.
+STALE_LOCK_SECONDS = 120.0
+_LOCKED = re.compile(r"Unable to create '(?P<path>[^'\n]+\.lock)'")
+
+
+def _removed_stale_lock(git_dir: Path, ran: Ran) -> bool:
+    """Whether git met a lock file that a killed git process left, and it is gone now.
+
+    git never removes such a file itself, so one kill at the wrong moment would close a branch for ever. Two who see the same one
+    take turns and look again: the second must not remove what the first has locked anew.
+    """
+    found = _LOCKED.search(ran.err)
+    if found is None:
+        return False
+    lock, root = Path(found["path"]), git_dir.resolve()
+    if not lock.parent.resolve().is_relative_to(root) or lock.is_symlink():
+        return False
+    with (root / "immune.turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            if time.time() - lock.stat().st_mtime < STALE_LOCK_SECONDS:
+                return False
+            lock.unlink()
+        except FileNotFoundError:
+            pass
+    return True
 
 
 class _Attempt:
@@ -357,7 +398,8 @@ _EXPLANATIONS: tuple[tuple[str, Reason, str], ...] = (
      "the branch is not where it was expected"),
     (r"cannot lock ref .* exists; cannot create|exists; cannot create", Reason.NAME_TAKEN,
      "another branch occupies this name"),
-    (r"Unable to create '.*\.lock'|Another git process", Reason.MOVED, "another process is changing this branch"),
+    (r"Unable to create '.*\.lock'|Another git process", Reason.LOCKED, "another process is changing this repository"),
+    (r"died of signal", Reason.KILLED, "a part of git was killed"),
     (r"Not a valid object name|bad object|unknown revision|not our ref|could not get object info|not a tree object|"
      r"nonexistent object", Reason.UNKNOWN_REF, "no such commit or branch"),
     (r"Invalid path", Reason.BAD_NAME, "git does not accept this path"),
@@ -366,6 +408,9 @@ _EXPLANATIONS: tuple[tuple[str, Reason, str], ...] = (
 
 def _explain(what: str, ran: Ran) -> GitError:
     """git has one exit code for nearly everything, so its English words (LC_ALL=C) tell the reasons apart."""
+    if ran.code < 0:
+        # Not by our limits, which speak for themselves: by the kernel, an operator, or the end of a worker.
+        return GitError(Reason.KILLED, f"git {what} was killed by signal {-ran.code}", detail=ran.err[:4000])
     for pattern, reason, message in _EXPLANATIONS:
         if re.search(pattern, ran.err):
             return GitError(reason, message, detail=ran.err[:4000])

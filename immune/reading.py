@@ -49,6 +49,8 @@ def read_tree(mirror: Mirror, commit: str) -> Reading:
         try:
             return git.read_file(mirror, commit, entry.path)
         except GitError as error:
+            if error.passing:
+                raise
             raise Unreadable(path, error.message) from error
 
     return read_manifests(commit, formats.manifests_in(entries), fetch)

@@ -41,6 +41,8 @@ def _rebase(bench: Workbench, remedy: Remedy) -> int:
     try:
         change = prepare_change(bench, package, remedy.target_version)
     except (CannotRemedy, CannotEdit, GitError) as error:
+        if isinstance(error, GitError) and error.passing:
+            raise
         with act(SYSTEM) as log:
             if decision_under_way(remedy):
                 return 0

@@ -119,6 +119,8 @@ def _propose(
     try:
         change = prepare_change(bench, package, plan.target)
     except (CannotRemedy, CannotEdit, GitError) as error:
+        if isinstance(error, GitError) and error.passing:
+            raise
         _fail(actor, [apv for apv in fresh if apv in closes], str(error))
         return 0
     with act(actor) as log:

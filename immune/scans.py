@@ -70,6 +70,8 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
     try:
         found = reading.read_tree(mirror, head)
     except GitError as error:
+        if error.passing:
+            raise
         raise CannotRead(error.reason.value, error.message) from error
     dependencies = found.dependencies
     knowledge = knowledge_of(packages_in(dependencies))
@@ -126,6 +128,8 @@ def fetch(repository: Repository) -> tuple[git.Mirror, str, str]:
             branch = git.default_branch(mirror)
         return mirror, branch, git.head_of(mirror, branch)
     except GitError as error:
+        if error.passing:
+            raise
         raise CannotRead(error.reason.value, error.message) from error
     except Refused as error:
         raise CannotRead(error.reason, str(error)) from error

@@ -82,6 +82,8 @@ def repository_scenarios(remedy: Remedy) -> Iterator[Scenario]:
                         mirror, remedy.base_commit, entry.path, max_bytes=1024 * 1024
                     )
     except GitError as error:
+        if error.passing:
+            raise
         log.warning("repository_scenarios_unreadable", repository=str(remedy.repository_id), reason=error.reason.value)
         return
     for folder, files in sorted(folders.items()):

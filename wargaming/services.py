@@ -120,6 +120,8 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
                 ),
             )
     except GitError as error:
+        if error.passing:
+            raise
         _inconclusive(wargame, "base_unreadable", error.message)
         return
     except WargameError as error:

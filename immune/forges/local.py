@@ -425,6 +425,9 @@ _REFUSED: dict[Reason, tuple[Refusal, Retry]] = {
 }
 
 
+_FAILURES = {Reason.TIMED_OUT: Failure.TIMED_OUT, Reason.MOVED: Failure.BUSY, Reason.LOCKED: Failure.BUSY}
+
+
 def _told(ask: Callable[[], Answer[base.T]]) -> Answer[base.T]:
     """What git refuses becomes an answer; what could not be done now becomes a failure."""
     try:
@@ -434,8 +437,6 @@ def _told(ask: Callable[[], Answer[base.T]]) -> Answer[base.T]:
             refusal, retry = _REFUSED[error.reason]
             named = f": {', '.join(error.paths[:5])}" if error.paths else ""
             return Refused(refusal, error.message + named, retry, detail=error.detail)
-        failure = {Reason.TIMED_OUT: Failure.TIMED_OUT, Reason.MOVED: Failure.BUSY}.get(
-            error.reason, Failure.SERVER_ERROR
-        )
-        may_have_acted = error.reason in (Reason.TIMED_OUT, Reason.FAILED)
+        failure = _FAILURES.get(error.reason, Failure.SERVER_ERROR)
+        may_have_acted = error.reason in (Reason.TIMED_OUT, Reason.FAILED, Reason.KILLED)
         return Failed(failure, error.message, may_have_acted=may_have_acted, detail=error.detail)

@@ -1,9 +1,13 @@
 """Small git repositories for tests, made with the git binary itself."""
 
 import os
+import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from immune.git import Identity
 
@@ -45,3 +49,24 @@ def save(folder: Path, files: dict[str, str], message: str) -> str:
         git(folder, "add", "--", name)
     git(folder, "commit", "--quiet", "-m", message)
     return git(folder, "rev-parse", "HEAD")
+
+
+def kill_git_once(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> Path:
+    """From now on git is a real program that is killed once, at this command. The file is empty when that has happened."""
+    real = shutil.which("git")
+    assert real is not None
+    left, program = folder / "kills-left", folder / "bin" / "git"
+    left.write_text("x")
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!{sys.executable}
+import os, signal, sys
+if {command!r} in sys.argv and open({os.fspath(left)!r}).read():
+    open({os.fspath(left)!r}, "w").close()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.execv({real!r}, ["git", *sys.argv[1:]])
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return left

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from immune import git
 from immune.git import GitError, Limits, Mirror, Reason
 from immune.git_checkout import push_back
 from immune.git_mirror import mirror, update
-from immune.git_process import Source, run
-from tests.immune.repositories import IMMUNE, NOON, checkout, save
+from immune.git_process import STALE_LOCK_SECONDS, Source, run
+from tests.immune.repositories import IMMUNE, NOON, checkout, kill_git_once, save
 from tests.immune.repositories import git as plain_git
 
 PIN = "# keep me\nrequests==2.19.0\n"
@@ -490,3 +491,47 @@ def test_two_processes_mirroring_at_once_leave_one_mirror(person, tmp_path):
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) for _ in range(4)]
     said = sorted(one.communicate(timeout=60)[0].strip() for one in running)
     assert said == ["exists", "exists", "exists", "made"]
+
+
+# --- killed
+
+
+def test_a_killed_git_says_nothing_about_the_repository(mirrored, tmp_path, monkeypatch):
+    kill_git_once(tmp_path, monkeypatch, "ls-tree")
+    with refused(Reason.KILLED) as caught:
+        git.list_tree(mirrored, git.head_of(mirrored, "main"))
+    assert caught.value.passing
+    assert git.list_tree(mirrored, git.head_of(mirrored, "main"))
+
+
+def _lock(mirrored: Mirror, age: float) -> Path:
+    lock = mirrored.path / "refs" / "heads" / "side.lock"
+    lock.touch()
+    then = time.time() - age
+    os.utime(lock, (then, then))
+    return lock
+
+
+def test_a_lock_that_a_killed_git_left_in_a_mirror_does_not_close_the_branch_for_ever(mirrored):
+    lock = _lock(mirrored, STALE_LOCK_SECONDS + 60)
+    git.create_branch(mirrored, "side", git.head_of(mirrored, "main"), None)
+    assert "side" in git.branches(mirrored)
+    assert not lock.exists()
+
+
+def test_a_lock_somebody_may_hold_is_waited_for_and_is_not_a_moved_branch(mirrored):
+    lock = _lock(mirrored, 1)
+    with refused(Reason.LOCKED) as caught:
+        git.create_branch(mirrored, "side", git.head_of(mirrored, "main"), None)
+    assert caught.value.passing
+    assert lock.exists()
+
+
+def test_a_lock_in_a_persons_own_repository_is_never_removed(person):
+    lock = person / ".git" / "refs" / "heads" / "side.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    with refused(Reason.LOCKED):
+        run(["update-ref", "refs/heads/side", "HEAD"], git_dir=person / ".git")
+    assert lock.exists()
+    assert not (person / ".git" / "immune.turn").exists()

@@ -22,6 +22,7 @@ from immune.transitions import move_apv
 from reviews.handlers import open_when_proved, open_when_proved_before
 from reviews.models import Review
 from tests.immune.forges.faulty import FaultPlan, FaultyForge
+from tests.immune.repositories import kill_git_once
 from tests.reviews.journeys import checkout, decide, knows_advisories, register, review_of, scan, states, work_off
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -230,3 +231,18 @@ def test_a_refused_merge_asks_again_about_what_is_still_there_alone(tmp_path):
     assert set(APV.objects.values_list("apv_code", "status")) == {
         (gone.apv_code, "withdrawn"), (there.apv_code, "in_review")
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["ls-tree", "commit-tree", "fetch"])
+def test_a_git_that_is_killed_while_a_repository_is_read_or_changed_fails_nothing(tmp_path, monkeypatch, command):
+    """An APV must not end as failed, nor a manifest as unreadable, because a process was killed: it is tried again."""
+    found = register(checkout(tmp_path / "app", requirements__txt="idna==3.7\n"))
+    left = kill_git_once(tmp_path, monkeypatch, command)
+
+    scan(found)
+    Scan.objects.update(due_at=timezone.now())  # the wait between two attempts is over
+    work_off()
+
+    assert left.read_text() == "", "nothing was killed, so nothing was shown"
+    assert states(found) == {"idna": "in_review"}
+    assert Scan.objects.get().attempts == 2
