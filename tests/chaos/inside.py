@@ -166,8 +166,9 @@ def _ends() -> list[str]:
             )
     for apv in APV.objects.filter(status__in=(*ON_THE_WAY, APVStatus.IN_REVIEW)):
         problems.append(f"{apv.apv_code} ({apv.package_name}) stays {apv.status}")
-    for apv in APV.objects.filter(status=APVStatus.FAILED, reason=""):
-        problems.append(f"{apv.apv_code} failed without a reason")
+    for apv in APV.objects.filter(status=APVStatus.FAILED):
+        # Every pin of the game can be upgraded: only a kill taken for an answer can make one fail.
+        problems.append(f"{apv.apv_code} ({apv.package_name}) failed: {apv.reason}")
     for name in ("delivery", "scan"):
         rows = work.kind_named(name).rows().filter(state__in=("parked", "failed"))
         problems += [f"{name} given up: {row.last_error[:300]}" for row in rows]
