@@ -39,7 +39,7 @@ def main() -> int:
     except OSError as error:
         say(refusal(settings.HOST, settings.PORT, error))
         return 2
-    from config import first_start  # noqa: PLC0415 - uses models
+    from immune import first_start  # noqa: PLC0415 - uses models
 
     first_start.prepare()
     return serve(listener)

@@ -46,6 +46,12 @@ class Line:
     command: str
 
 
+# Who tries the stack needs an account and something to see; servers that are set up by other means do without.
+FIRST_START = Line("first-start", "python manage.py first_start")
+# These run to their end, in this order, before the others start.
+BEFORE = ("release", FIRST_START.name)
+
+
 def read_procfile(text: str) -> list[Line]:
     """The processes of a Procfile, in its order. ValueError names a line that is none."""
     lines: list[Line] = []
@@ -178,9 +184,7 @@ async def supervise(lines: list[Line], environment: dict[str, str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     asked = asyncio.create_task(ended.wait())
-    for line in lines:
-        if line.name != "release":
-            continue
+    for line in [line for line in lines if line.name in BEFORE]:
         process, task = await run(line, environment)
         await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
         if asked.done():
@@ -192,8 +196,13 @@ async def supervise(lines: list[Line], environment: dict[str, str]) -> int:
     running: dict[str, subprocess.Popen[bytes]] = {}
     tasks: dict[str, asyncio.Task[int]] = {}
     for line in lines:
-        if line.name != "release":
+        if line.name not in BEFORE:
             running[line.name], tasks[line.name] = await run(line, environment)
+    address = f"http://{environment.get('HOST') or '127.0.0.1'}:{environment.get('PORT') or '8003'}"
+    say(
+        "stack",
+        f"open {address} in a moment; commands beside it: .venv/bin/python deploy/stack.py -- python manage.py doctor",
+    )
     failed = False
     watched = set(tasks.values())
     while watched and not asked.done():
@@ -227,9 +236,8 @@ def main(words: list[str]) -> int:
         return 1
     shutil.rmtree(environment["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
     Path(environment["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True)
-    return asyncio.run(
-        supervise(read_procfile((ROOT / "deploy" / "Procfile").read_text(encoding="utf-8")), environment)
-    )
+    lines = read_procfile((ROOT / "deploy" / "Procfile").read_text(encoding="utf-8"))
+    return asyncio.run(supervise([*lines, FIRST_START], environment))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 from uvicorn.main import main as uvicorn
 
-from config import embedded, first_start
+from config import embedded
+from immune import first_start
 from immune.events.actors import COMMAND, SYSTEM
 from immune.events.log import act, end_of_chain
 from immune.models import Account, ApiToken, Event, Repository, Team

@@ -1,4 +1,7 @@
-"""What the embedded profile makes on its first start, and never twice: the admin account, and what a new reader needs to see."""
+"""What a first start makes, and never twice: the admin account, and what a new reader needs to see.
+
+``make run`` does it in its one process, ``make stack`` by ``manage.py first_start`` before its processes.
+"""
 
 from __future__ import annotations
 
