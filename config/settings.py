@@ -231,7 +231,7 @@ DAY = 86_400
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
-    Duty("return_suppressed", 60, "immune.suppression.return_expired", "events"),
+    Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
@@ -290,6 +290,8 @@ SPECTACULAR_SETTINGS = {
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
         "ScanState": "immune.models.repositories.ScanState",
+        "SuppressionScope": "immune.models.suppressions.SuppressionScope",
+        "Ground": "immune.models.suppressions.Ground",
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

@@ -18,6 +18,7 @@ from immune.models import APV, APVNumber, DependencyRow, Repository
 from immune.models.apvs import LIVE, APVStatus, Priority
 from immune.reading import Reading
 from immune.severity import Severity
+from immune.suppression.services import set_aside_covered
 from immune.transitions import move_apv
 
 
@@ -29,6 +30,7 @@ class Changes:
     reopened: int = 0
     updated: int = 0
     closed: int = 0
+    suppressed: int = 0
 
 
 def store_dependencies(repository: Repository, dependencies: Iterable[Dependency]) -> None:
@@ -99,6 +101,7 @@ def apply_findings(
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
+    changes.suppressed = set_aside_covered(log, repository)
     return changes
 
 

@@ -97,6 +97,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         "reopened": changes.reopened,
         "updated": changes.updated,
         "closed": changes.closed,
+        "suppressed": changes.suppressed,
         "manifests": len(found.inventories),
         "refused": [{"source": refusal.source, "reason": refusal.reason} for refusal in refused][:1000],
     }

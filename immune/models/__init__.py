@@ -1,11 +1,12 @@
 """The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
-from immune.models.apvs import APV, APVNumber, Suppression
+from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.repositories import DependencyRow, Repository, Scan
+from immune.models.suppressions import Suppression
 from immune.models.work import Lease
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, status, tokens, views
+from reviews.api import docs, holdings, problems, status, suppressions, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -17,6 +17,9 @@ urlpatterns: list[URLPattern] = [
     path("decisions/<uuid:pk>", views.DecisionDetail.as_view()),
     path("decisions/<uuid:pk>/withdraw", views.Withdraw.as_view()),
     path("decisions/history/<str:apv_code>", views.History.as_view()),
+    path("suppressions/", suppressions.Suppressions.as_view()),
+    path("suppressions/<int:pk>", suppressions.SuppressionDetail.as_view()),
+    path("suppressions/<int:pk>/end", suppressions.EndSuppression.as_view()),
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
     path("scans/<uuid:pk>", holdings.ScanDetail.as_view()),

@@ -23,6 +23,7 @@ from immune.models import (
     Remedy,
     Repository,
     Role,
+    Suppression,
     Team,
 )
 from immune.models.apvs import APVStatus
@@ -250,6 +251,14 @@ def run(game: Wargame, number: int, step: str, phase: str, outcome: str, **more:
         **more,
     }
     return Run.objects.create(wargame=game, number=number, step=step, phase=phase, outcome=outcome, **found)
+
+
+def set_aside(where: Repository, author: Account, name: str = "aside") -> Suppression:
+    """One APV of the repository, suppressed by somebody."""
+    threat = apv(where, advisory(f"GHSA-{name}-{next(_numbers)}"), package=name, status=APVStatus.SUPPRESSED)
+    return Suppression.objects.create(
+        apv=threat, ground="accepted_risk", reason="x", author=author, expires_at="2999-01-01T00:00Z"
+    )
 
 
 def review(change: Remedy, because: str = "The wargames have ended.") -> Review:

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from immune import suppression
 from immune.events.audit import verify
 from immune.models import APV, Delivery, Event, ForgeJob, Remedy, Scan
 from immune.models.apvs import APVStatus
 from immune.services import mirror_of
+from immune.suppression import services as suppression
 from reviews import journey
 from reviews.decisions import Suppression
 from reviews.errors import AlreadyDecided, BadDecision, StaleEvidence

@@ -28,6 +28,10 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "decisions_detail": ("read", True),
     "decisions_withdraw": ("decide", True),
     "decisions_history": ("read", True),
+    "suppressions_list": ("read", False),
+    "suppressions_create": ("decide", True),
+    "suppressions_detail": ("read", True),
+    "suppressions_end": ("decide", True),
     "repositories_list": ("read", False),
     "repositories_register": ("immunize", False),
     "repositories_immunize": ("immunize", True),
@@ -82,12 +86,20 @@ class Objects:
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,
+            "suppressions": made.set_aside(cast.repository, cast.sol).pk,
             "wargames": game,
             "advisories": review.items.get().apv.advisory_id,
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
             "reviews_comment": {"text": "Seen."},
+            "suppressions_create": {
+                "scope": "apv",
+                "apv_code": code,
+                "ground": "accepted_risk",
+                "reason": "x",
+                "expires_at": "2999-01-01T00:00:00Z",
+            },
             # Refused for its address, once who asks may ask at all.
             "repositories_register": {"url": "https://nowhere.example/a/b"},
             "tokens_create": {"name": "x", "scopes": ["read"]},

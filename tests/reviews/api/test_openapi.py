@@ -111,6 +111,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "scans": str(scan.pk),
+            "suppressions": made.set_aside(cast.repository, cast.rita).pk,
             "tokens": str(token.pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },
@@ -129,7 +130,8 @@ def met(case: Any, world: dict[str, Any]) -> Any:
     if "name" in case.path_parameters:
         case.path_parameters["name"] = "database"
     if isinstance(case.body, dict) and "apv_code" in case.body:
-        case.body |= {"apv_code": world["apv_code"], "justification": JUSTIFICATION}
+        case.body |= {"apv_code": world["apv_code"]}
+        case.body |= {"justification": JUSTIFICATION} if resource == "decisions" else {}
     return case
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, ApiToken, Delivery, Event, Role, Scan
+from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, Role, Scan
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
@@ -26,6 +26,10 @@ ALLOWED: dict[str, set[str]] = {
     "release_anothers": {"lead", "admin"},
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
+    "suppress_apv": {"reviewer", "lead", "admin"},
+    "suppress_package": {"lead", "admin"},
+    "suppress_advisory": {"operator", "admin"},
+    "end_anothers_suppression": {"reviewer", "lead", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -51,6 +55,9 @@ class World:
             client.force_login(cast.sol)
             client.post(reverse(f"admin:reviews_review_{action}", args=(review.pk,)), self.form(review))
         self.decision = Decision.objects.get()
+        self.threat = builders.apv(cast.repository, builders.advisory("GHSA-aside"), package="aside", status="open")
+        AdvisoryName.objects.create(advisory_id="GHSA-aside", name="GHSA-aside")
+        self.suppression = builders.set_aside(cast.repository, cast.sol, "held")
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -87,6 +94,26 @@ class World:
             "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
+            **{
+                f"suppress_{scope}": (
+                    "immune_suppression_create",
+                    (),
+                    {
+                        "scope": scope,
+                        "name": name,
+                        "ground": "accepted_risk",
+                        "reason": "x",
+                        "until": "2999-01-01",
+                        **more,
+                    },
+                )
+                for scope, name, more in (
+                    ("apv", self.threat.apv_code, {}),
+                    ("package", "aside", {"repository": str(self.cast.repository.pk), "ecosystem": "PyPI"}),
+                    ("advisory", "GHSA-aside", {}),
+                )
+            },
+            "end_anothers_suppression": ("immune_suppression_end", (self.suppression.pk,), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -107,7 +134,16 @@ class World:
         return int(client.post(reverse(f"admin:{name}", args=arguments), data).status_code)
 
     def happened(self, action: str) -> bool:
-        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol):
+        for row in (
+            self.review,
+            self.claimed,
+            self.decision,
+            self.delivery,
+            self.token,
+            self.cast.sol,
+            self.threat,
+            self.suppression,
+        ):
             row.refresh_from_db()
         return bool(
             {
@@ -118,6 +154,10 @@ class World:
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
+                "suppress_apv": lambda: self.threat.status == "suppressed",
+                "suppress_package": lambda: self.threat.status == "suppressed",
+                "suppress_advisory": lambda: self.threat.status == "suppressed",
+                "end_anothers_suppression": lambda: self.suppression.ended_at is not None,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -141,7 +181,19 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "action", ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize"]
+    "action",
+    [
+        "claim",
+        "comment",
+        "decide",
+        "bulk_decide",
+        "release_anothers",
+        "withdraw_anothers",
+        "immunize",
+        "suppress_apv",
+        "suppress_package",
+        "end_anothers_suppression",
+    ],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
     cast: Cast, signed_in: SignedIn, role: str, action: str
@@ -178,7 +230,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
         "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
-        "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke",
+        "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
