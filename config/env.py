@@ -172,6 +172,9 @@ VARIABLES: dict[str, Variable] = {
     "CHECKPOINT_SECONDS": Variable(900, whole(10, 86_400), "Seconds between two checkpoints."),
     "SWEEP_SECONDS": Variable(10, whole(1, 3600), "Seconds between two looks for work left behind."),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
+    "VEX_SUPPRESSION_DAYS": Variable(
+        90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."
+    ),
     "LANGUAGE_CODE": Variable("en", one_of("en", "pt-br"), "Language of the console before a browser says otherwise."),
     "OSV_BULK_URL": Variable(
         "", text, "Address of the OSV bulk export with {ecosystem} in it. Empty: advisories come from files only."

@@ -7,6 +7,7 @@ from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.repositories import DependencyRow, Repository, Scan
 from immune.models.suppressions import Suppression
+from immune.models.vex import VexStatement
 from immune.models.work import Lease
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "Scan",
     "Suppression",
     "Team",
+    "VexStatement",
 ]

@@ -8,6 +8,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from immune.models import APV, Advisory, ApiToken, Repository, Scan, Suppression
+from immune.models.apvs import Verdict as Verdicts
 from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import SCOPES
 from immune.people.services import LONGEST_LIFE
@@ -54,6 +55,13 @@ class Flag(serializers.BooleanField):
         return data
 
 
+class Verdict(serializers.CharField):
+    """A verdict, which is empty as long as there is none: an enumeration would not say so."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(read_only=True, help_text=f"{', '.join(Verdicts.values)}; empty while there is none", **more)
+
+
 class Problem(serializers.Serializer[Any]):
     """An RFC 9457 problem document."""
 
@@ -77,6 +85,7 @@ class ReviewItem(serializers.ModelSerializer[APV]):
     remedy_id = serializers.UUIDField(allow_null=True)
     review_id = serializers.UUIDField(allow_null=True)
     review_state = serializers.CharField(allow_null=True)
+    wargame_verdict = Verdict()
 
     class Meta:
         model = APV
@@ -105,6 +114,7 @@ class RunShape(serializers.ModelSerializer[Run]):
 
 class WargameShape(serializers.ModelSerializer[Wargame]):
     runs = RunShape(many=True)
+    verdict = Verdict()
     evidence = serializers.CharField(source="evidence_id", allow_null=True)
 
     class Meta:
@@ -159,6 +169,7 @@ class AdvisoryShape(serializers.Serializer[Any]):
 class ReviewDetail(serializers.ModelSerializer[Review]):
     """Everything a review page shows about the latest round that holds for one APV."""
 
+    weakest_verdict = Verdict()
     items = serializers.SerializerMethodField()
     wargames = serializers.SerializerMethodField()
     remedy = serializers.SerializerMethodField()
@@ -251,6 +262,7 @@ class SuppressionShape(serializers.ModelSerializer[Suppression]):
     apv_code = serializers.CharField(source="apv.apv_code", allow_null=True, default=None)
     repository_id = serializers.SerializerMethodField()
     advisory_id = serializers.CharField(source="group.canonical_id", allow_null=True, default=None)
+    ground = serializers.CharField(read_only=True, help_text=f"{', '.join(Ground.values)}; empty for words alone")
     author = serializers.CharField(source="author.shown_name", allow_null=True, default=None)
     ended_by = serializers.CharField(source="ended_by.shown_name", allow_null=True, default=None)
     holds = serializers.SerializerMethodField()
