@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from immune.advisories.selectors import names_of
 from immune.formats.reports.shapes import Status
 from immune.models import APV, Repository, Suppression, VexStatement
@@ -59,6 +61,13 @@ def said(viewer: Viewer, repository: Repository | None = None) -> tuple[list[Sai
                 )
             )
     return sorted(found, key=lambda one: (one.name, one.advisory, one.parts)), unsayable
+
+
+def statements_about(viewer: Viewer, apv: APV) -> QuerySet[VexStatement]:
+    """What documents said about the APV's problem and was kept, the latest first."""
+    about = {"repository": apv.repository_id, "group": apv.group_id, "ecosystem": apv.ecosystem}
+    rows = VexStatement.objects.filter(within_sight(viewer), package_name=apv.package_name, **about)
+    return rows.order_by("-created_at", "-pk")
 
 
 def _of_apv(apv: APV, held: Suppression | None, taken: VexStatement | None, names: tuple[str, ...]) -> Said:

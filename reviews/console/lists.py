@@ -17,6 +17,8 @@ from unfold.decorators import display
 from immune.models import APV, Advisory, Remedy
 from immune.models.apvs import LIVE
 from immune.people.selectors import Viewer, within_sight
+from immune.suppression.selectors import about, suppressions
+from immune.vex.selectors import statements_about
 from reviews import selectors
 from reviews.console import untrusted
 from reviews.console.base import Fact, ReadOnlyAdmin, Section, allowed, badge, nothing, viewer
@@ -77,6 +79,7 @@ class ApvAdmin(ReadOnlyAdmin):
 
     def sections(self, request: HttpRequest, row: APV) -> Sequence[Section]:
         review = getattr(row, "review_id", None)
+        aside = reverse("admin:immune_suppression_changelist")
         return (
             Section(
                 row.apv_code,
@@ -95,6 +98,7 @@ class ApvAdmin(ReadOnlyAdmin):
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("review"), _("open it") if review else "", "link", to("reviews_review", review)),
                     Fact(_("manifests"), [_manifest(found) for found in row.manifests], "list"),
+                    Fact(_("suppress"), _("set it aside"), "link", f"{aside}?q={row.apv_code}"),
                 ),
             ),
             Section(
@@ -116,6 +120,35 @@ class ApvAdmin(ReadOnlyAdmin):
                         Fact("", advisory.published, "when"),
                     ]
                     for advisory in row.group.advisories.all()
+                ],
+            ),
+            Section(
+                _("Suppressions"),
+                columns=(_("scope"), _("ground"), _("reason"), _("author"), _("ends"), _("ended")),
+                rows=[
+                    [
+                        Fact("", found.get_scope_display(), "link", to("immune_suppression", found.pk)),
+                        Fact("", found.get_ground_display()),
+                        Fact("", found.reason, "text"),
+                        Fact("", found.author.shown_name if found.author else found.source),
+                        Fact("", found.expires_at, "when"),
+                        Fact("", found.ended_at, "when"),
+                    ]
+                    for found in suppressions(viewer(request)).filter(about(row)).order_by("-created_at")[:50]
+                ],
+            ),
+            Section(
+                _("What VEX documents say"),
+                columns=(_("state"), _("impact"), _("action"), _("taken from"), _("taken")),
+                rows=[
+                    [
+                        Fact("", found.get_status_display()),
+                        Fact("", found.impact, "text"),
+                        Fact("", found.action, "text"),
+                        Fact("", found.source),
+                        Fact("", found.created_at, "when"),
+                    ]
+                    for found in statements_about(viewer(request), row)[:50]
                 ],
             ),
             Section(
