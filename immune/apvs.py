@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,10 +16,13 @@ from immune.findings import Findings, Found, Package
 from immune.inventory import Dependency
 from immune.models import APV, APVNumber, DependencyRow, Repository
 from immune.models.apvs import LIVE, APVStatus, Priority
+from immune.reachability.judging import NOT_KNOWN, Reach
 from immune.reading import Reading
 from immune.severity import Severity
 from immune.suppression.services import set_aside_covered
 from immune.transitions import move_apv
+
+Identity = tuple[int, str, str]
 
 
 @dataclass(slots=True)
@@ -59,10 +62,17 @@ def store_dependencies(repository: Repository, dependencies: Iterable[Dependency
 
 
 def apply_findings(
-    log: Log, repository: Repository, findings: Findings, reading: Reading, *, unresolved: set[Package]
+    log: Log,
+    repository: Repository,
+    findings: Findings,
+    reading: Reading,
+    *,
+    unresolved: set[Package],
+    reach: Mapping[Identity, Reach] | None = None,
 ) -> Changes:
     """Opens an APV for each new problem, refreshes the known ones, closes what this reading no longer holds.
 
+    ``reach``: how near the repository's own code comes to each problem, where that was looked at; it weighs and never closes.
     Nothing is closed while a manifest could not be read, nor where a package's version or a record could not be decided.
     """
     changes = Changes()
@@ -71,12 +81,13 @@ def apply_findings(
         for apv in APV.objects.filter(repository=repository).exclude(status=APVStatus.MERGED)
     }
     for found in findings.found:
+        near = (reach or {}).get(found.identity, NOT_KNOWN)
         apv = known.pop(found.identity, None)
         if apv is None:
-            _open(log, repository, found)
+            _open(log, repository, found, near)
             changes.opened += 1
         else:
-            _refresh(log, apv, found, changes)
+            _refresh(log, apv, found, near, changes)
     present = {(d.ecosystem, d.name) for d in reading.dependencies}
     for identity, apv in known.items():
         if apv.status not in LIVE:
@@ -105,10 +116,10 @@ def apply_findings(
     return changes
 
 
-def _open(log: Log, repository: Repository, found: Found) -> APV:
+def _open(log: Log, repository: Repository, found: Found, near: Reach) -> APV:
     now = timezone.now()
     number = APVNumber.objects.create().pk
-    assessment = _assess(found)
+    assessment = _assess(found, near)
     apv = APV(
         apv_code=f"APV-{now.year}-{number:06d}",
         repository=repository,
@@ -136,8 +147,8 @@ def _open(log: Log, repository: Repository, found: Found) -> APV:
     return apv
 
 
-def _refresh(log: Log, apv: APV, found: Found, changes: Changes) -> None:
-    assessment = _assess(found)
+def _refresh(log: Log, apv: APV, found: Found, near: Reach, changes: Changes) -> None:
+    assessment = _assess(found, near)
     facts = _facts(found, assessment)
     if any(getattr(apv, name) != value for name, value in facts.items()):
         # A changed priority moves the date it is due, counted from when it was opened.
@@ -163,7 +174,7 @@ def _refresh(log: Log, apv: APV, found: Found, changes: Changes) -> None:
         changes.reopened += 1
 
 
-def _assess(found: Found) -> priority.Assessment:
+def _assess(found: Found, near: Reach) -> priority.Assessment:
     pace = priority.Pace(
         dict(zip((priority.Priority(p) for p in Priority.values), settings.PRIORITY_DUE_DAYS, strict=True))
     )
@@ -173,6 +184,8 @@ def _assess(found: Found) -> priority.Assessment:
             cvss_score=found.group.score,
             direct=found.direct,
             fix_available=bool(found.fixed),
+            reachability=near.value,
+            reachability_source=near.source,
         ),
         pace,
     )

@@ -24,10 +24,10 @@ class Priority(StrEnum):
 class Reachability(StrEnum):
     """How near the vulnerable code is to running in the repository."""
 
-    RUNTIME = "runtime"  # seen being called
-    STATIC = "static"  # the named symbol is referred to
+    RUNTIME = "runtime"  # seen being called; nothing here says so yet
+    STATIC = "static"  # a file that imports the package uses a name the advisory gives
     POTENTIAL = "potential"  # the package is imported
-    UNREACHABLE = "unreachable"  # it is not
+    UNREACHABLE = "unreachable"  # it is not, as far as static looking goes
     UNKNOWN = "unknown"
 
 
@@ -76,6 +76,7 @@ class Facts:
     direct: bool | None = None
     fix_available: bool | None = None
     reachability: Reachability = Reachability.UNKNOWN
+    reachability_source: str = ""  # where it was seen, or why it is not known
     criticality: Criticality = Criticality.NORMAL
 
 
@@ -112,7 +113,7 @@ def assess(facts: Facts, pace: Pace | None = None) -> Assessment:
         Factor("epss", "unknown" if facts.epss is None else f"{facts.epss:.3f}", _epss_weight(facts.epss)),
         Factor("direct", _word(facts.direct), _DIRECT[facts.direct]),
         Factor("fix_available", _word(facts.fix_available), _FIX[facts.fix_available]),
-        Factor("reachability", facts.reachability.value, _REACHABILITY[facts.reachability]),
+        Factor("reachability", _shown_reachability(facts), _REACHABILITY[facts.reachability]),
         Factor("criticality", facts.criticality.value, _CRITICALITY[facts.criticality]),
     )
     score = max(0, min(100, sum(factor.weight for factor in factors)))
@@ -140,6 +141,10 @@ def _epss_weight(epss: float | None) -> int:
 
 def _word(value: bool | None) -> str:
     return "unknown" if value is None else "yes" if value else "no"
+
+
+def _shown_reachability(facts: Facts) -> str:
+    return facts.reachability.value + (f" ({facts.reachability_source})" if facts.reachability_source else "")
 
 
 def _shown_severity(facts: Facts) -> str:

@@ -226,14 +226,24 @@ class ReviewDetail(serializers.ModelSerializer[Review]):
         ]
 
 
+class FactorShape(serializers.Serializer[Any]):
+    """One thing that was weighed: as a person reads it, and what it added to the score."""
+
+    name = serializers.CharField()
+    value = serializers.CharField()
+    weight = serializers.IntegerField()
+
+
 class DetailAnswer(ReviewItem):
-    """One APV with the latest round about it."""
+    """One APV with what its priority is made of and the latest round about it."""
+
+    priority_factors = FactorShape(many=True, read_only=True)
 
     review = ReviewDetail(allow_null=True)
 
     class Meta:
         model = APV
-        fields = (*ReviewItem.Meta.fields, "review")
+        fields = (*ReviewItem.Meta.fields, "priority_factors", "review")
         read_only_fields = fields
 
 

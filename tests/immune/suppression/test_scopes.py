@@ -95,6 +95,7 @@ def test_an_advisory_is_set_aside_everywhere(cast: Cast) -> None:
     assert [status(apv) for apv in apvs] == ["suppressed", "suppressed"]
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("scope", ["package", "advisory"])
 def test_what_opens_later_falls_into_the_scope_too(cast: Cast, scope: str) -> None:
     admin = cast.person(Role.ADMIN)
@@ -121,6 +122,7 @@ def test_what_is_found_again_falls_into_the_scope_too(cast: Cast) -> None:
     assert status(gone) == "suppressed"
 
 
+@pytest.mark.both_databases
 def test_it_comes_back_by_itself_and_everybody_can_see_it(cast: Cast) -> None:
     apv = made.apv(cast.repository, made.advisory("GHSA-1"), status="open")
     row = aside(cast.rita, Target(apv=apv))
@@ -145,6 +147,7 @@ def test_what_two_cover_comes_back_after_the_second(cast: Cast) -> None:
     assert run_out(second) == 1
 
 
+@pytest.mark.both_databases
 def test_ended_early_it_is_open_at_once_and_ends_once(cast: Cast) -> None:
     apv = made.apv(cast.repository, made.advisory("GHSA-1"), status="open")
     row = aside(cast.rita, Target(apv=apv))
@@ -268,6 +271,7 @@ def test_a_suppression_follows_its_advisory_into_the_group_it_is_folded_into(cas
     assert row.group == elder.group
 
 
+@pytest.mark.both_databases
 def test_the_database_refuses_a_scope_that_does_not_name_its_thing(cast: Cast) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         Suppression.objects.create(

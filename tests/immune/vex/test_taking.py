@@ -51,6 +51,7 @@ def status(apv: APV) -> str:
     return APV.objects.get(pk=apv.pk).status
 
 
+@pytest.mark.both_databases
 def test_not_affected_becomes_a_suppression_that_ends(cast: Cast, threat: APV, settings: Any) -> None:
     settings.VEX_SUPPRESSION_DAYS = 10
     applied = take(cast, says(impact="Redirects are off."))
@@ -105,6 +106,7 @@ def test_names_of_two_vulnerabilities_are_no_answer(cast: Cast, threat: APV) -> 
     assert "different vulnerabilities" in applied.refused[0].reason
 
 
+@pytest.mark.both_databases
 def test_affected_confirms_and_closes_nothing(cast: Cast, threat: APV) -> None:
     assert take(cast, says(Status.AFFECTED, action="Upgrade.")).confirmed == [threat.apv_code]
     assert (status(threat), VexStatement.objects.get().action) == ("open", "Upgrade.")
