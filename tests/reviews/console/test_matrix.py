@@ -229,10 +229,12 @@ def test_every_change_the_console_offers_has_a_row() -> None:
     changing = {
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
-        "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
+        "immune_repository_immunize", "immune_delivery_replay", "immune_delivery_replay_letter",
+        "immune_account_create", "immune_account_password",
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
+        "immune_delivery_dead_letters",
     }  # fmt: skip
     assert own == changing | reading
