@@ -62,6 +62,14 @@ def words(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def webhook_secrets(value: str) -> list[str]:
+    """One, or two while they are changed. A short one could be guessed, and an empty one would believe anybody."""
+    found = words(value)
+    if len(found) > 2 or any(len(secret) < 16 for secret in found):
+        raise ValueError("one secret, or two while rotating, each of at least 16 characters")
+    return found
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def cast(value: str) -> str:
         if value.strip() not in choices:
@@ -160,7 +168,9 @@ VARIABLES: dict[str, Variable] = {
     "GITHUB_REPO_OWNER": Variable("", text, "Owner of the repository used when a name has none."),
     "GITHUB_REPO_NAME": Variable("", text, "Repository used when none is named."),
     "GITHUB_API_URL": Variable("https://api.github.com", url("http", "https"), "The REST address (GitHub Enterprise)."),
-    "GITHUB_WEBHOOK_SECRETS": Variable([], words, "One secret, or two while rotating.", secret=True),
+    "GITHUB_WEBHOOK_SECRETS": Variable(
+        [], webhook_secrets, "One secret, or two while rotating; opens /hooks/github.", secret=True
+    ),
     "GIT_HOSTS": Variable(["github.com"], words, "Hosts that repositories given by API or console may lie on."),
     "GIT_ALLOW_PRIVATE_ADDRESSES": Variable(False, flag, "Whether those hosts may resolve to private addresses."),
     "GIT_TIMEOUT_SECONDS": Variable(120, whole(1, 3600), "The longest one git command may take."),

@@ -234,6 +234,7 @@ DUTIES = (
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
+    Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)

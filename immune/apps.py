@@ -8,9 +8,9 @@ class ImmuneConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from immune import deliveries, forge_jobs, scans, tasks, work  # noqa: PLC0415 - models are ready only now
+        from immune import deliveries, forge_jobs, hints, scans, tasks, work  # noqa: PLC0415 - models are ready only now
         from immune.events import doorbell  # noqa: PLC0415
 
-        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS):
+        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, hints.WEBHOOKS):
             work.register(kind)
         doorbell.hear(tasks.wake_workers)

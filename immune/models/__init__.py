@@ -8,6 +8,7 @@ from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.repositories import DependencyRow, Repository, Scan
 from immune.models.suppressions import Suppression
 from immune.models.vex import VexStatement
+from immune.models.webhooks import WebhookDelivery
 from immune.models.work import Lease
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "Suppression",
     "Team",
     "VexStatement",
+    "WebhookDelivery",
 ]
