@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ def repository_scenarios(remedy: Remedy) -> Iterator[Scenario]:
 
 def _attached(row: AttachedScenario) -> Scenario | None:
     try:
-        return scenario_from_files({name: text.encode() for name, text in row.files.items()}, Trust.ATTACHED)
+        files = {name: base64.b64decode(text) for name, text in row.content.files.items()}
+        return scenario_from_files(files, Trust.ATTACHED)
     except ScenarioRefused as error:
         log.warning("scenario_refused", attached=str(row.pk), problem=str(error))
         return None

@@ -20,8 +20,8 @@ from immune.events.actors import SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.git_process import GitError
 from immune.models import APV, Remedy
-from immune.models.apvs import WEAKEST_FIRST
 from immune.models.remedies import LIVE_REMEDIES
+from immune.slots import Slots, machine_slots
 from wargaming.catalogue import Offered, ScenarioGone, scenario_of, scenarios_for
 from wargaming.engine import Context, Progress, WargameResult, run_wargame
 from wargaming.engine import Run as EngineRun
@@ -29,10 +29,12 @@ from wargaming.environments.workshop import Workshop
 from wargaming.errors import WargameError
 from wargaming.evidence import Binding, evidence_bundle, run_record
 from wargaming.home import Home
-from wargaming.models import Evidence, Run, Wargame, WargameState
+from wargaming.models import COUNTING, Evidence, Run, Wargame, WargameState
 from wargaming.sandbox import drivers
 from wargaming.sandbox.base import Driver
+from wargaming.scenarios import MAX_MEMORY_MB
 from wargaming.setting import environments_of
+from wargaming.speaking import speaking
 from wargaming.standalone import tool_versions
 from wargaming.verdict import OwnTests, Verdict
 
@@ -55,11 +57,13 @@ def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
 
 
 def _queue(log_: Log, apv: APV, remedy: Remedy, offer: Offered | None) -> int:
+    digest = offer.scenario.digest if offer else ""
     wargame, made = Wargame.objects.get_or_create(
         apv=apv,
         remedy=remedy,
         head_commit=remedy.head_commit,
-        scenario_digest=offer.scenario.digest if offer else "",
+        scenario_digest=digest,
+        retry_of=None,
         defaults={
             "scenario": offer.scenario.id if offer else "",
             "trust": offer.scenario.trust.value if offer else "",
@@ -68,9 +72,37 @@ def _queue(log_: Log, apv: APV, remedy: Remedy, offer: Offered | None) -> int:
         },
     )
     if made:
-        _note(log_, "wargame.queued", wargame, {"scenario": wargame.scenario})
-        log_.wake("wargame", wargame.pk)
-    return int(made)
+        _announce(log_, wargame)
+        return 1
+    same = Wargame.objects.filter(apv=apv, remedy=remedy, head_commit=remedy.head_commit, scenario_digest=digest)
+    last = same.get(retry__isnull=True)
+    if last.state == WargameState.CANCELLED and not last.orders.exists():
+        # Ended because the change was another for a while; now it is this one again.
+        queue_again(log_, last)
+        return 1
+    return 0
+
+
+def queue_again(log_: Log, wargame: Wargame) -> Wargame:
+    """Queues an ended wargame once more, beside what it showed before. The caller holds the remedy and has looked that it ended."""
+    again = Wargame.objects.create(
+        apv=wargame.apv,
+        remedy=wargame.remedy,
+        scenario=wargame.scenario,
+        scenario_digest=wargame.scenario_digest,
+        trust=wargame.trust,
+        base_commit=wargame.base_commit,
+        head_commit=wargame.head_commit,
+        patch_digest=wargame.patch_digest,
+        retry_of=wargame,
+    )
+    _announce(log_, again)
+    return again
+
+
+def _announce(log_: Log, wargame: Wargame) -> None:
+    _note(log_, "wargame.queued", wargame, {"scenario": wargame.scenario})
+    log_.wake("wargame", wargame.pk)
 
 
 def run(wargame: Wargame, lost: threading.Event) -> None:
@@ -226,21 +258,31 @@ def _end(log_: Log, wargame: Wargame, **outcome: Any) -> None:
 
 def _tell_apv(wargame: Wargame) -> None:
     """The APV shows the weakest verdict of its wargames for this head."""
-    ended = Wargame.objects.filter(apv=wargame.apv_id, remedy=wargame.remedy_id, head_commit=wargame.head_commit)
-    verdicts = ended.filter(state=WargameState.FINISHED).values_list("verdict", "confidence")
-    worst = min(verdicts, key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1] or 0.0))
-    APV.objects.filter(pk=wargame.apv_id, remedy=wargame.remedy_id).update(
-        wargame_verdict=worst[0], wargame_confidence=worst[1]
+    spoke = speaking(
+        Wargame.objects.filter(COUNTING, apv=wargame.apv_id, remedy=wargame.remedy_id, head_commit=wargame.head_commit)
     )
+    if spoke is not None:
+        APV.objects.filter(pk=wargame.apv_id, remedy=wargame.remedy_id, remedy__head_commit=wargame.head_commit).update(
+            wargame_verdict=spoke.verdict, wargame_confidence=spoke.confidence
+        )
 
 
-def cancel_wargame(*, actor: Actor, wargame: Wargame) -> bool:
-    """Cancels a wargame that has not ended. A running one notices at its next step. False when it had ended."""
+def cancel_wargame(*, actor: Actor, wargame: Wargame, explanation: str = "") -> bool:
+    """Cancels a wargame that has not ended; it could not tell. A running one is killed within two seconds: its claim is gone, so
+    its heartbeat finds nothing to extend, and whatever it still finds out is not written. False when it had ended."""
     with act(actor) as log_:
         changed = Wargame.objects.filter(pk=wargame.pk, state__in=(WargameState.PENDING, WargameState.RUNNING)).update(
-            state=WargameState.CANCELLED, finished_at=timezone.now(), owner="", lease_until=None, reason="cancelled"
+            state=WargameState.CANCELLED,
+            verdict=Verdict.INCONCLUSIVE.value,
+            confidence=0.0,
+            reason="cancelled",
+            explanation=explanation,
+            finished_at=timezone.now(),
+            owner="",
+            lease_until=None,
         )
         if changed:
+            _tell_apv(wargame)
             _note(log_, "wargame.cancelled", wargame, {})
     return bool(changed)
 
@@ -345,5 +387,12 @@ WARGAMES = work.Kind(
     scope=lambda repository: Q(remedy__repository=repository),
     lease=timedelta(seconds=60),
     attempts=3,
-    slots=threading.BoundedSemaphore(settings.WARGAME_CONCURRENCY),
+    look=timedelta(seconds=2),
+    # A wargame runs one program at a time, which may ask for up to MAX_MEMORY_MB.
+    slots=Slots(
+        lambda: work_folder() / "slots",
+        process=settings.WARGAME_CONCURRENCY,
+        machine=lambda: settings.WARGAME_MACHINE_CONCURRENCY or machine_slots(MAX_MEMORY_MB),
+    ),
+    turn="remedy__repository",
 )

@@ -6,7 +6,7 @@ from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.repositories import DependencyRow, Repository, Scan
-from immune.models.work import Lease
+from immune.models.work import Lease, Turn
 
 __all__ = [
     "APV",
@@ -30,4 +30,5 @@ __all__ = [
     "Scan",
     "Suppression",
     "Team",
+    "Turn",
 ]

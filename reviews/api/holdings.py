@@ -22,6 +22,7 @@ from reviews.api.access import account, viewer
 from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
 from reviews.api.pages import Order, page
 from reviews.errors import NotAllowed
+from wargaming import orders
 from wargaming.models import Evidence, Wargame
 
 
@@ -101,6 +102,40 @@ class WargameDetail(View):
         return Response(shapes.WargameShape(_wargame(request, pk)).data)
 
 
+class CancelWargame(View):
+    """Ends a wargame that has not ended: INCONCLUSIVE, ``cancelled``. A running one is killed."""
+
+    @extend_schema(
+        operation_id="wargames_cancel",
+        request=shapes.OrderRequest,
+        responses={200: shapes.WargameShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        wargame = _wargame(request, pk)
+        data = valid(shapes.OrderRequest, request)
+        orders.cancel(account=account(request), viewer=viewer(request), wargame=wargame, reason=data["reason"])
+        return Response(shapes.WargameShape(_wargame(request, pk)).data)
+
+
+class RetryWargame(View):
+    """Queues an ended wargame once more, as a new one beside it; an open review of the change opens again when it has ended."""
+
+    @extend_schema(
+        operation_id="wargames_retry",
+        request=shapes.OrderRequest,
+        responses={201: shapes.WargameShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        wargame = _wargame(request, pk)
+        data = valid(shapes.OrderRequest, request)
+        again = orders.retry(account=account(request), viewer=viewer(request), wargame=wargame, reason=data["reason"])
+        return Response(
+            shapes.WargameShape(_wargame(request, again.pk)).data,
+            status=201,
+            headers={"Location": f"/hitl/wargames/{again.pk}"},
+        )
+
+
 class WargameEvidence(View):
     """What a wargame observed, as the archive its digest names."""
 
@@ -124,7 +159,7 @@ class WargameEvidence(View):
 
 
 def _wargame(request: Request, pk: Any) -> Wargame:
-    rows = Wargame.objects.filter(within_sight(viewer(request), "apv__repository")).prefetch_related("runs")
+    rows = Wargame.objects.filter(within_sight(viewer(request), "apv__repository")).prefetch_related("runs", "orders")
     found = rows.filter(pk=pk).first()
     if found is None:
         raise Http404

@@ -10,7 +10,7 @@ from immune.models import APV, Advisory, ApiToken, Repository, Scan
 from immune.people.selectors import SCOPES
 from immune.people.services import LONGEST_LIFE
 from reviews.models import Choice, Decision, Review
-from wargaming.models import Run, Wargame
+from wargaming.models import Run, Wargame, WargameOrder
 
 
 class Strict(serializers.Serializer[Any]):
@@ -101,14 +101,24 @@ class RunShape(serializers.ModelSerializer[Run]):
         read_only_fields = fields
 
 
+class OrderShape(serializers.ModelSerializer[WargameOrder]):
+    class Meta:
+        model = WargameOrder
+        fields = ("kind", "by_name", "reason", "created_at")
+        read_only_fields = fields
+
+
 class WargameShape(serializers.ModelSerializer[Wargame]):
     runs = RunShape(many=True)
+    orders = OrderShape(many=True)
+    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
     evidence = serializers.CharField(source="evidence_id", allow_null=True)
 
     class Meta:
         model = Wargame
         fields = (
-            "id", "state", "scenario", "trust", "scenario_digest", "verdict", "confidence", "reason", "explanation", "factors",
+            "id", "state", "scenario", "trust", "accepted", "superseded", "retry_of", "orders", "scenario_digest",
+            "verdict", "confidence", "reason", "explanation", "factors",
             "driver", "environments", "own_tests", "base_commit", "head_commit", "patch_digest", "evidence", "started_at",
             "finished_at", "runs",
         )  # fmt: skip
@@ -245,6 +255,12 @@ class DecisionRequest(Strict):
     confidence_override = Number(min_value=0, max_value=1, required=False, allow_null=True, default=None)
     modifications = ModificationsRequest(required=False)
     suppress = SuppressionRequest(required=False)
+
+
+class OrderRequest(Strict):
+    """Why something is asked of a wargame."""
+
+    reason = Text(max_length=2000)
 
 
 class CommentRequest(Strict):

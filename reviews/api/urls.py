@@ -21,6 +21,8 @@ urlpatterns: list[URLPattern] = [
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
     path("scans/<uuid:pk>", holdings.ScanDetail.as_view()),
     path("wargames/<uuid:pk>", holdings.WargameDetail.as_view()),
+    path("wargames/<uuid:pk>/cancel", holdings.CancelWargame.as_view()),
+    path("wargames/<uuid:pk>/retry", holdings.RetryWargame.as_view()),
     path("wargames/<uuid:pk>/evidence", holdings.WargameEvidence.as_view()),
     path("advisories/", holdings.Advisories.as_view()),
     path("advisories/<str:pk>", holdings.AdvisoryDetail.as_view()),

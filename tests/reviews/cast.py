@@ -212,10 +212,10 @@ def wargame(
         **more,
     }
     digest = hashlib.sha256(f"{threat.pk}{found['scenario']}".encode()).hexdigest()
+    found.setdefault("state", WargameState.FINISHED)
     made = Wargame.objects.create(
         apv=threat,
         remedy=change,
-        state=WargameState.FINISHED,
         scenario_digest=digest,
         base_commit=change.base_commit,
         head_commit=change.head_commit,

@@ -34,6 +34,8 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "scans_detail": ("read", True),
     "wargames_detail": ("read", True),
     "wargames_evidence": ("read", True),
+    "wargames_cancel": ("immunize", True),
+    "wargames_retry": ("immunize", True),
     "advisories_list": ("read", False),
     "advisories_detail": ("read", False),
     "tokens_list": ("read", False),
@@ -88,6 +90,8 @@ class Objects:
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
             "reviews_comment": {"text": "Seen."},
+            "wargames_cancel": {"reason": "It is not needed."},
+            "wargames_retry": {"reason": "The network was down."},
             # Refused for its address, once who asks may ask at all.
             "repositories_register": {"url": "https://nowhere.example/a/b"},
             "tokens_create": {"name": "x", "scopes": ["read"]},

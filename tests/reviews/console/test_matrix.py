@@ -13,6 +13,7 @@ from immune.models import Account, ApiToken, Delivery, Event, Role, Scan
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.models import Wargame
 
 SignedIn = Callable[[Account], Client]
 ROLES = list(Role.values)
@@ -26,6 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "release_anothers": {"lead", "admin"},
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
+    "cancel_wargame": {"reviewer", "lead", "operator", "admin"},
+    "retry_wargame": {"reviewer", "lead", "operator", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -51,6 +54,8 @@ class World:
             client.force_login(cast.sol)
             client.post(reverse(f"admin:reviews_review_{action}", args=(review.pk,)), self.form(review))
         self.decision = Decision.objects.get()
+        self.ended = self.review.items.get().wargame
+        self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -87,6 +92,8 @@ class World:
             "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
+            "cancel_wargame": ("wargaming_wargame_cancel", (self.queued.pk,), {"reason": "not needed"}),
+            "retry_wargame": ("wargaming_wargame_retry", (self.ended.pk,), {"reason": "the network was down"}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -107,7 +114,7 @@ class World:
         return int(client.post(reverse(f"admin:{name}", args=arguments), data).status_code)
 
     def happened(self, action: str) -> bool:
-        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol):
+        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol, self.queued):
             row.refresh_from_db()
         return bool(
             {
@@ -118,6 +125,8 @@ class World:
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
+                "cancel_wargame": lambda: self.queued.state == "cancelled",
+                "retry_wargame": lambda: Wargame.objects.filter(retry_of=self.ended).exists(),
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -141,7 +150,18 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "action", ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize"]
+    "action",
+    [
+        "claim",
+        "comment",
+        "decide",
+        "bulk_decide",
+        "release_anothers",
+        "withdraw_anothers",
+        "immunize",
+        "cancel_wargame",
+        "retry_wargame",
+    ],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
     cast: Cast, signed_in: SignedIn, role: str, action: str
@@ -178,7 +198,8 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
         "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
-        "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke",
+        "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke", "wargaming_wargame_cancel",
+        "wargaming_wargame_retry",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
