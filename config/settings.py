@@ -233,6 +233,7 @@ DUTIES = (
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )

@@ -121,7 +121,10 @@ def run(wargame: Wargame, lost: threading.Event) -> None:
     except ScenarioGone as error:
         _inconclusive(wargame, "scenario_changed", str(error))
         return
-    _play(wargame, offered, lost)
+    try:
+        _play(wargame, offered, lost)
+    finally:
+        tidy_layers()
 
 
 def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> None:
@@ -367,6 +370,17 @@ def _note(log_: Log, kind: str, wargame: Wargame, data: dict[str, Any]) -> None:
             **data,
         },
     )
+
+
+def tidy_layers() -> None:
+    """Removes the longest unused environments until LAYER_CACHE_MB are kept. Done by every process that makes some, after each
+    wargame: the folder is a machine's own. The duty of the same name is for machines that rest."""
+    layers = workshop().layers
+    before = layers.counters.evictions
+    # Half-built ones that a killed process left go too.
+    removed = layers.evict(settings.LAYER_CACHE_MB << 20)
+    if removed:
+        log.info("layers_evicted", count=len(removed), before=before)
 
 
 def work_folder() -> Path:
