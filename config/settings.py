@@ -289,6 +289,7 @@ SPECTACULAR_SETTINGS = {
         "DecisionChoice": "reviews.models.Choice",
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",
+        "OrderKind": "wargaming.models.OrderKind",
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
         "ScanState": "immune.models.repositories.ScanState",

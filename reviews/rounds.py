@@ -43,7 +43,7 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
     known = [(w.verdict, _counted(w)) for w in spoke.values()]
     # An APV for which no wargame spoke is not proved, whatever the others say.
     verdicts = known if len(spoke) == len(apvs) else [*known, ("INCONCLUSIVE", 0.0)]
-    advice = policy.advise(_facts(remedy, apvs, verdicts))
+    advice = policy.advise(_facts(remedy, apvs, verdicts, all(map(vouched, spoke.values()))))
     weakest = policy.weakest(verdicts)
     review = Review.objects.create(
         repository_id=remedy.repository_id,
@@ -101,13 +101,16 @@ def end_round(log: Log, review: Review, *, why: str, because: str) -> None:
     move_review(review, to=ReviewState.DECIDED, log=log, why=why, closed_because=because)
 
 
-def _facts(remedy: Remedy, apvs: Sequence[APV], verdicts: Sequence[tuple[str, float]]) -> policy.Facts:
+def _facts(
+    remedy: Remedy, apvs: Sequence[APV], verdicts: Sequence[tuple[str, float]], is_vouched: bool
+) -> policy.Facts:
     return policy.Facts(
         verdicts=tuple(verdicts),
         severity=apvs[0].severity,
         priority=min((apv.priority for apv in apvs), default=Priority.P4),
         bump=remedy.bump,
         has_remedy=True,
+        vouched=is_vouched,
     )
 
 

@@ -82,11 +82,11 @@ def back_to_wargaming(log: Log, remedy: Remedy) -> None:
         move_apv(apv, to=APVStatus.WARGAMING, log=log, why="proved_again")
 
 
-def may(viewer: Viewer, repository: UUID) -> None:
-    """Raises OrderNotAllowed unless the viewer sees the repository and may have it immunized."""
+def may(viewer: Viewer, repository: UUID, right: str = "immunize") -> None:
+    """Raises OrderNotAllowed unless the viewer sees the repository and has the right."""
     if not visible_repositories(viewer).filter(pk=repository).exists():
         raise OrderNotAllowed("not_allowed", "This is not yours to see.")
-    if not viewer.may("immunize"):
+    if not viewer.may(right):
         raise OrderNotAllowed("not_allowed", "Your role or token does not permit it.")
 
 

@@ -20,16 +20,26 @@ from immune.events.actors import SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.git_process import GitError
 from immune.models import APV, Remedy
+from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES
 from immune.slots import Slots, machine_slots
-from wargaming.catalogue import Offered, ScenarioGone, scenario_of, scenarios_for
+from immune.transitions import move_apv
+from wargaming.catalogue import (
+    Offered,
+    RefusedFolder,
+    ScenarioGone,
+    counting_versions,
+    repository_scenarios,
+    scenario_of,
+    scenarios_for,
+)
 from wargaming.engine import Context, Progress, WargameResult, run_wargame
 from wargaming.engine import Run as EngineRun
 from wargaming.environments.workshop import Workshop
 from wargaming.errors import WargameError
 from wargaming.evidence import Binding, evidence_bundle, run_record
 from wargaming.home import Home
-from wargaming.models import COUNTING, Evidence, Run, Wargame, WargameState
+from wargaming.models import COUNTING, Evidence, RefusedScenario, Run, Trust, Wargame, WargameState
 from wargaming.sandbox import drivers
 from wargaming.sandbox.base import Driver
 from wargaming.scenarios import MAX_MEMORY_MB
@@ -45,6 +55,7 @@ def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
     """Queues one wargame per APV and scenario for the remedy's present head. Idempotent. Returns how many are new."""
     # Reading scenarios asks git, so it happens before the transaction.
     offers = {apv: scenarios_for(apv, remedy) for apv in remedy.apvs.select_related("group").order_by("priority")}
+    refused = [found for found in repository_scenarios(remedy) if isinstance(found, RefusedFolder)]
     made = 0
     with act(actor) as log_:
         remedy = Remedy.objects.select_for_update(of=("self",)).get(pk=remedy.pk)
@@ -52,7 +63,24 @@ def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
             return 0
         for apv, offered in offers.items():
             wanted: list[Offered | None] = [*offered] or [None]
+            # What could be told without a scenario is nothing beside what one shows.
+            without = Wargame.objects.filter(apv=apv, remedy=remedy, head_commit=remedy.head_commit, scenario_digest="")
+            without.update(superseded=bool(offered))
             made += sum(_queue(log_, apv, remedy, offer) for offer in wanted)
+        if made:
+            # Asked about already: a scenario was attached meanwhile. The round ends, and opens again with what it shows.
+            for apv in remedy.apvs.filter(status=APVStatus.IN_REVIEW):
+                move_apv(apv, to=APVStatus.WARGAMING, log=log_, why="proved_again")
+        RefusedScenario.objects.filter(remedy=remedy, base_commit=remedy.base_commit).delete()
+        RefusedScenario.objects.bulk_create(
+            RefusedScenario(
+                remedy=remedy,
+                base_commit=remedy.base_commit,
+                folder=_text(one.folder)[:300],
+                problems=[[_text(where)[:200], _text(what)[:500]] for where, what in one.problems[:20]],
+            )
+            for one in refused[:50]
+        )
     return made
 
 
@@ -165,8 +193,10 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
     if lost.is_set():
         raise claims.LostClaim(f"wargame {wargame.pk} was taken over or cancelled")
     binding = Binding(wargame.base_commit, wargame.head_commit, wargame.patch_digest)
-    archive = evidence_bundle(result, offered.scenario, tools=tool_versions(), binding=binding)
-    _finish(wargame, result, archive, own)
+    archive = evidence_bundle(
+        result, offered.scenario, tools=tool_versions(), binding=binding, accepted=offered.accepted
+    )
+    _finish(wargame, result, archive, own, accepted=offered.accepted)
 
 
 def _own_tests(wargame: Wargame, home: Home) -> dict[str, Any]:
@@ -214,7 +244,7 @@ def _allowed(driver: Driver, wargame: Wargame) -> Driver:
     return driver
 
 
-def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[str, Any]) -> None:
+def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[str, Any], *, accepted: bool) -> None:
     digest = hashlib.sha256(archive).hexdigest()
     with act(SYSTEM) as log_:
         evidence, _ = Evidence.objects.get_or_create(digest=digest, defaults={"archive": archive})
@@ -232,9 +262,18 @@ def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[s
             environments={"before": _side(result.before), "after": _side(result.after), "runtime": result.runtime},
             own_tests=own,
             evidence=evidence,
+            accepted=accepted,
         )
         Run.objects.filter(wargame=wargame).delete()
         Run.objects.bulk_create(_row(wargame, number, run) for number, run in enumerate(result.runs))
+        if not accepted and _accepted_meanwhile(wargame):
+            queue_again(log_, wargame)
+
+
+def _accepted_meanwhile(wargame: Wargame) -> bool:
+    return wargame.trust == Trust.ATTACHED and any(
+        row.content_id == wargame.scenario_digest and row.accepted_by_id for row in counting_versions(wargame.apv)
+    )
 
 
 def _inconclusive(wargame: Wargame, reason: str, explanation: str) -> None:

@@ -34,6 +34,9 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "scans_detail": ("read", True),
     "wargames_detail": ("read", True),
     "wargames_evidence": ("read", True),
+    "scenarios_list": ("read", True),
+    "scenarios_attach": ("immunize", True),
+    "scenarios_accept": ("decide", True),
     "wargames_cancel": ("immunize", True),
     "wargames_retry": ("immunize", True),
     "advisories_list": ("read", False),
@@ -85,11 +88,13 @@ class Objects:
             "repositories": cast.repository.pk,
             "scans": scan.pk,
             "wargames": game,
+            "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
             "advisories": review.items.get().apv.advisory_id,
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
             "reviews_comment": {"text": "Seen."},
+            "scenarios_attach": {"archive": "bm8gYXJjaGl2ZQ=="},
             "wargames_cancel": {"reason": "It is not needed."},
             "wargames_retry": {"reason": "The network was down."},
             # Refused for its address, once who asks may ask at all.

@@ -111,6 +111,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "scans": str(scan.pk),
+            "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),
             "tokens": str(token.pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },

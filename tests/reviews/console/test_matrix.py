@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
@@ -29,6 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "immunize": {"reviewer", "lead", "operator", "admin"},
     "cancel_wargame": {"reviewer", "lead", "operator", "admin"},
     "retry_wargame": {"reviewer", "lead", "operator", "admin"},
+    "attach_scenario": {"reviewer", "lead", "operator", "admin"},
+    "accept_scenario": {"reviewer", "lead", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -56,6 +59,7 @@ class World:
         self.decision = Decision.objects.get()
         self.ended = self.review.items.get().wargame
         self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
+        self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -93,7 +97,21 @@ class World:
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
             "cancel_wargame": ("wargaming_wargame_cancel", (self.queued.pk,), {"reason": "not needed"}),
-            "retry_wargame": ("wargaming_wargame_retry", (self.ended.pk,), {"reason": "the network was down"}),
+            "retry_wargame": (
+                "wargaming_wargame_retry",
+                (self.ended.pk,),
+                {"reason": "the network was down"},
+            ),
+            "attach_scenario": (
+                "reviews_review_attach",
+                (review.pk, self.ended.apv_id),
+                {
+                    "archive": SimpleUploadedFile(
+                        "s.zip", builders.zipped(builders.scenario(self.ended.apv, id="other"))
+                    )
+                },
+            ),
+            "accept_scenario": ("reviews_review_accept", (review.pk, self.scenario.pk), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -114,7 +132,16 @@ class World:
         return int(client.post(reverse(f"admin:{name}", args=arguments), data).status_code)
 
     def happened(self, action: str) -> bool:
-        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol, self.queued):
+        for row in (
+            self.review,
+            self.claimed,
+            self.decision,
+            self.delivery,
+            self.token,
+            self.cast.sol,
+            self.queued,
+            self.scenario,
+        ):
             row.refresh_from_db()
         return bool(
             {
@@ -127,6 +154,8 @@ class World:
                 "immunize": Scan.objects.exists,
                 "cancel_wargame": lambda: self.queued.state == "cancelled",
                 "retry_wargame": lambda: Wargame.objects.filter(retry_of=self.ended).exists(),
+                "attach_scenario": lambda: self.ended.apv.scenarios.filter(name="other").exists(),
+                "accept_scenario": lambda: self.scenario.accepted_by is not None,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -161,6 +190,8 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "immunize",
         "cancel_wargame",
         "retry_wargame",
+        "attach_scenario",
+        "accept_scenario",
     ],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
@@ -199,7 +230,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
         "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
         "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke", "wargaming_wargame_cancel",
-        "wargaming_wargame_retry",
+        "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
