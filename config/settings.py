@@ -234,6 +234,7 @@ DUTIES = (
     Duty("return_suppressed", 60, "immune.suppression.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
+    Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
@@ -242,6 +243,7 @@ PRIORITY_DUE_DAYS: list[int] = ENV["PRIORITY_DUE_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 WARGAME_CONCURRENCY = ENV["WARGAME_CONCURRENCY"]
 WARGAME_MACHINE_CONCURRENCY: int = ENV["WARGAME_MACHINE_CONCURRENCY"]
+EVIDENCE_DAYS: int = ENV["EVIDENCE_DAYS"]
 LAYER_CACHE_MB = ENV["LAYER_CACHE_MB"]
 FORGE = ENV["FORGE"]
 GITHUB_TOKEN = ENV["GITHUB_TOKEN"]

@@ -248,6 +248,10 @@ def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[s
     digest = hashlib.sha256(archive).hexdigest()
     with act(SYSTEM) as log_:
         evidence, _ = Evidence.objects.get_or_create(digest=digest, defaults={"archive": archive})
+        # The same was seen before and given up for its age: now it is young again.
+        Evidence.objects.filter(pk=digest, removed_at__isnull=False).update(
+            archive=archive, removed_at=None, created_at=timezone.now()
+        )
         _end(
             log_,
             wargame,

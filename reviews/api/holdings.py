@@ -7,6 +7,8 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,7 +21,19 @@ from immune.services import register_remote, request_scan
 from reviews import selectors
 from reviews.api import shapes
 from reviews.api.access import account, viewer
-from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
+from reviews.api.base import (
+    ERRORS,
+    PAGING,
+    WRITE_ERRORS,
+    View,
+    answers,
+    flag,
+    given,
+    named,
+    only,
+    text_parameter,
+    valid,
+)
 from reviews.api.pages import Order, page
 from reviews.errors import NotAllowed
 from wargaming import orders
@@ -136,18 +150,25 @@ class RetryWargame(View):
         )
 
 
+class EvidenceRemoved(APIException):
+    status_code = status.HTTP_410_GONE
+    default_code = "evidence_removed"
+
+
 class WargameEvidence(View):
     """What a wargame observed, as the archive its digest names."""
 
     @extend_schema(
         operation_id="wargames_evidence",
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, **ERRORS},
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **ERRORS, **answers(410)},
     )
     def get(self, request: Request, pk: Any) -> HttpResponse:
         digest = _wargame(request, pk).evidence_id
         found = Evidence.objects.filter(pk=digest).first() if digest else None
         if found is None:
             raise Http404
+        if found.removed_at is not None:
+            raise EvidenceRemoved(f"It was removed on {found.removed_at:%Y-%m-%d}; no decision rested on it.")
         return HttpResponse(
             bytes(found.archive),
             content_type="application/zip",
