@@ -160,6 +160,14 @@ VARIABLES: dict[str, Variable] = {
         "What runs scenarios. auto: the strongest here.",
     ),
     "WARGAME_CONCURRENCY": Variable(2, whole(1, 64), "Wargames one process runs at the same time."),
+    "WARGAME_MACHINE_CONCURRENCY": Variable(
+        0,
+        whole(0, 256),
+        "Wargames one machine runs at the same time, over all its processes. 0: by its cores and memory.",
+    ),
+    "EVIDENCE_DAYS": Variable(
+        365, whole(0, 100_000), "Days that evidence is kept which no decision rests on. 0: for ever."
+    ),
     "LAYER_CACHE_MB": Variable(4096, whole(64, 1_000_000), "Size limit of the environment cache."),
     "FORGE": Variable("local", one_of("local", "github"), "Where branches and pull requests are made by default."),
     "GITHUB_TOKEN": Variable("", text, "A token with contents and pull request permissions.", secret=True),

@@ -332,6 +332,8 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["head_commit"] = {"seen": asked.seen_head, "now": review.head_commit}
     if asked.seen_patch and asked.seen_patch != review.patch_digest:
         changed["patch_digest"] = {"seen": asked.seen_patch, "now": review.patch_digest}
+    if APV.objects.filter(review_items__review=review, status=APVStatus.WARGAMING).exists():
+        changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:

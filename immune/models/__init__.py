@@ -9,7 +9,7 @@ from immune.models.repositories import DependencyRow, Repository, Scan
 from immune.models.suppressions import Suppression
 from immune.models.vex import VexStatement
 from immune.models.webhooks import WebhookDelivery
-from immune.models.work import Lease
+from immune.models.work import Lease, Turn
 
 __all__ = [
     "APV",
@@ -33,6 +33,7 @@ __all__ = [
     "Scan",
     "Suppression",
     "Team",
+    "Turn",
     "VexStatement",
     "WebhookDelivery",
 ]

@@ -18,6 +18,7 @@ from rest_framework.views import set_rollback
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors
+from wargaming.errors import OrderNotAllowed, OrderRefused, OrderTooLate, ScenarioRefused
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,12 @@ def _known(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
         return problem(403, error.reason, str(error)), headers
     if isinstance(error, (Refused, PeopleError)):
         return problem(422, error.reason, str(error)), headers
+    if isinstance(error, ScenarioRefused):
+        problems = [{"where": where, "what": what} for where, what in error.problems]
+        return problem(422, error.reason, "It is not a scenario for this APV.", problems=problems), headers
+    if isinstance(error, OrderRefused):
+        code = 403 if isinstance(error, OrderNotAllowed) else 409 if isinstance(error, OrderTooLate) else 422
+        return problem(code, error.reason, str(error), **error.details), headers
     if isinstance(error, Http404):
         return problem(404, "not_found", "There is nothing here, or it is not yours to see."), headers
     if isinstance(error, PermissionDenied):

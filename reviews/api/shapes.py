@@ -13,7 +13,7 @@ from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import SCOPES
 from immune.people.services import LONGEST_LIFE
 from reviews.models import Choice, Decision, Review
-from wargaming.models import Run, Wargame
+from wargaming.models import AttachedScenario, Run, Wargame, WargameOrder
 
 
 class Strict(serializers.Serializer[Any]):
@@ -71,6 +71,9 @@ class Problem(serializers.Serializer[Any]):
     detail = serializers.CharField()
     reason = serializers.CharField()
     fields = serializers.DictField(required=False, help_text="complaints, by field of the request")  # type: ignore[assignment]
+    problems = serializers.ListField(
+        required=False, help_text="everything that is wrong with a scenario: where and what"
+    )
     changed = serializers.DictField(required=False, help_text="what is no longer as it was seen: seen and now, by name")
     by = serializers.CharField(required=False, help_text="who decided or claimed it")
     choice = serializers.CharField(required=False, help_text="what was decided")
@@ -112,15 +115,26 @@ class RunShape(serializers.ModelSerializer[Run]):
         read_only_fields = fields
 
 
+class OrderShape(serializers.ModelSerializer[WargameOrder]):
+    class Meta:
+        model = WargameOrder
+        fields = ("kind", "by_name", "reason", "created_at")
+        read_only_fields = fields
+
+
 class WargameShape(serializers.ModelSerializer[Wargame]):
     runs = RunShape(many=True)
+    orders = OrderShape(many=True)
+    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
     verdict = Verdict()
+    trust = serializers.CharField(help_text="shipped, repository, attached; empty without a scenario")
     evidence = serializers.CharField(source="evidence_id", allow_null=True)
 
     class Meta:
         model = Wargame
         fields = (
-            "id", "state", "scenario", "trust", "scenario_digest", "verdict", "confidence", "reason", "explanation", "factors",
+            "id", "state", "scenario", "trust", "accepted", "superseded", "retry_of", "orders", "scenario_digest",
+            "verdict", "confidence", "reason", "explanation", "factors",
             "driver", "environments", "own_tests", "base_commit", "head_commit", "patch_digest", "evidence", "started_at",
             "finished_at", "runs",
         )  # fmt: skip
@@ -325,6 +339,44 @@ class DecisionRequest(Strict):
     confidence_override = Number(min_value=0, max_value=1, required=False, allow_null=True, default=None)
     modifications = ModificationsRequest(required=False)
     suppress = SuppressionRequest(required=False)
+
+
+class ScenarioShape(serializers.ModelSerializer[AttachedScenario]):
+    """A scenario attached to an APV. It counts towards an approval without people once ``accepted_by`` names a second person."""
+
+    apv_code = serializers.CharField(source="apv.apv_code")
+    digest = serializers.CharField(source="content_id")
+    attached_by = serializers.CharField(source="attached_by.shown_name")
+    accepted_by = serializers.CharField(source="accepted_by.shown_name", allow_null=True, default=None)
+
+    class Meta:
+        model = AttachedScenario
+        fields = (
+            "id", "apv_code", "name", "version", "digest", "attached_by", "created_at", "accepted_by", "accepted_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class RefusedScenarioShape(serializers.Serializer[Any]):
+    """A folder of the repository's own ``.immune/scenarios/`` that is none."""
+
+    folder = serializers.CharField()
+    problems = serializers.ListField(child=serializers.ListField(child=serializers.CharField()))
+
+
+class ScenarioList(serializers.Serializer[Any]):
+    items = ScenarioShape(many=True)
+    refused = RefusedScenarioShape(many=True)
+
+
+class ScenarioRequest(Strict):
+    archive = Text(max_length=720_000, help_text="a ZIP, tar or gzipped tar of at most 512 KiB, in base64")
+
+
+class OrderRequest(Strict):
+    """Why something is asked of a wargame."""
+
+    reason = Text(max_length=2000)
 
 
 class CommentRequest(Strict):

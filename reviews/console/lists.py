@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -21,11 +23,25 @@ from immune.suppression.selectors import about, suppressions
 from immune.vex.selectors import statements_about
 from reviews import selectors
 from reviews.console import untrusted
-from reviews.console.base import Fact, ReadOnlyAdmin, Section, allowed, badge, nothing, viewer
+from reviews.console.base import (
+    Button,
+    Fact,
+    ReadOnlyAdmin,
+    Section,
+    account,
+    allowed,
+    back,
+    badge,
+    nothing,
+    report,
+    viewer,
+)
 from reviews.console.downloads import attachment
 from reviews.console.queue import SeenRepository, share_bar
 from reviews.models import Decision
 from reviews.templatetags.console import due_words, past, shown_line
+from wargaming import orders
+from wargaming.errors import OrderRefused
 from wargaming.models import Run, Wargame
 
 
@@ -356,7 +372,39 @@ class WargameAdmin(ReadOnlyAdmin):
         return Wargame.objects.filter(within_sight(viewer, "apv__repository")).select_related("apv__repository")
 
     def detail_rows(self, viewer: Viewer) -> QuerySet[Wargame]:
-        return self.rows(viewer).select_related("remedy").prefetch_related("runs")
+        return self.rows(viewer).select_related("remedy", "retry_of").prefetch_related("runs", "orders")
+
+    def own_urls(self) -> list[URLPattern]:
+        return [
+            self.changing("<uuid:object_id>/cancel/", self.cancel_view, "cancel"),
+            self.changing("<uuid:object_id>/retry/", self.retry_view, "retry"),
+        ]
+
+    def buttons(self, request: HttpRequest, row: Wargame) -> Sequence[Button]:
+        if not viewer(request).may("immunize"):
+            return ()
+        if row.state in orders.ENDED:
+            return (Button(_("Run once more"), self.url("retry", row.pk), asks=_("Why?")),)
+        return (Button(_("Cancel"), self.url("cancel", row.pk), asks=_("Why?")),)
+
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ordered(request, object_id, orders.cancel, gettext("Cancelled."))
+
+    def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ordered(request, object_id, orders.retry, gettext("It is run once more."))
+
+    def _ordered(self, request: HttpRequest, object_id: str, order: Callable[..., Wargame], done: str) -> HttpResponse:
+        allowed(request, "immunize")
+        row: Wargame = self.found(request, object_id)
+        try:
+            row = order(
+                account=account(request), viewer=viewer(request), wargame=row, reason=request.POST.get("reason", "")
+            )
+        except OrderRefused as error:
+            report(request, messages.ERROR, str(error))
+        else:
+            report(request, messages.SUCCESS, done)
+        return back(request, self.url("change", row.pk))
 
     @display(description="APV")
     def code(self, row: Wargame) -> str:
@@ -402,7 +450,21 @@ class WargameAdmin(ReadOnlyAdmin):
                     Fact(_("finished"), row.finished_at, "when"),
                     Fact(_("attempts"), row.attempts),
                     Fact(_("last error"), row.last_error, "text"),
+                    *self._line_of_retries(row),
                 ),
+            ),
+            Section(
+                _("Asked for by people"),
+                columns=(_("at"), _("what"), _("by"), _("reason")),
+                rows=[
+                    [
+                        Fact("", order.created_at, "when"),
+                        Fact("", order.get_kind_display()),
+                        Fact("", order.by_name),
+                        Fact("", order.reason, "text"),
+                    ]
+                    for order in row.orders.all()
+                ],
             ),
             Section(
                 _("Runs"),
@@ -419,6 +481,14 @@ class WargameAdmin(ReadOnlyAdmin):
                 rows=[self._run(run) for run in row.runs.all()],
             ),
         )
+
+    def _line_of_retries(self, row: Wargame) -> list[Fact]:
+        after = Wargame.objects.filter(retry_of=row.pk).first()
+        return [
+            Fact(label, f"{other.created_at:%Y-%m-%d %H:%M} UTC", "link", to("wargaming_wargame", other.pk))
+            for label, other in ((_("run before as"), row.retry_of), (_("run once more as"), after))
+            if other is not None
+        ]
 
     def _run(self, run: Run) -> list[Fact]:
         address = reverse("admin:reviews_review_output", args=(run.pk, "stdout"))

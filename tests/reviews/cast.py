@@ -6,6 +6,8 @@ Rows are made model by model, so that a test says what it starts from without wa
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -28,9 +30,11 @@ from immune.models import (
 )
 from immune.models.apvs import APVStatus
 from immune.models.remedies import RemedyState
+from immune.people.selectors import viewer_of
 from reviews import rounds
 from reviews.models import Review
-from wargaming.models import Evidence, Run, Trust, Wargame, WargameState
+from wargaming import attached as attaching
+from wargaming.models import AttachedScenario, Evidence, Run, Trust, Wargame, WargameState
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
@@ -213,10 +217,10 @@ def wargame(
         **more,
     }
     digest = hashlib.sha256(f"{threat.pk}{found['scenario']}".encode()).hexdigest()
+    found.setdefault("state", WargameState.FINISHED)
     made = Wargame.objects.create(
         apv=threat,
         remedy=change,
-        state=WargameState.FINISHED,
         scenario_digest=digest,
         base_commit=change.base_commit,
         head_commit=change.head_commit,
@@ -281,3 +285,34 @@ def proved_review(
     for threat in threats:
         wargame(change, threat, verdict)
     return review(change)
+
+
+def scenario(threat: APV, **more: str) -> dict[str, bytes]:
+    """The files of a sound scenario for an APV; ``more`` are keys of its case.yaml."""
+    case = {
+        "id": "theirs",
+        "ecosystem": "PyPI",
+        "package": threat.package_name,
+        "cve": threat.cve_id,
+        "vulnerable_version": "'2.31.0'",
+        "fixed_version": "'2.32.4'",
+        **more,
+    }
+    return {
+        "case.yaml": "".join(f"{key}: {value}\n" for key, value in case.items()).encode(),
+        "reproduce.py": b"print('NOT PRESENT: nothing')\n",
+        "control.py": b"print('CONTROL OK: fine')\n",
+    }
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def attached(threat: APV, *, by: Account, **more: str) -> AttachedScenario:
+    """A scenario that somebody attached to an APV, through the service."""
+    return attaching.attach(account=by, viewer=viewer_of(by), apv=threat, archive=zipped(scenario(threat, **more)))

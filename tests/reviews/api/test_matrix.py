@@ -38,6 +38,11 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "scans_detail": ("read", True),
     "wargames_detail": ("read", True),
     "wargames_evidence": ("read", True),
+    "scenarios_list": ("read", True),
+    "scenarios_attach": ("immunize", True),
+    "scenarios_accept": ("decide", True),
+    "wargames_cancel": ("immunize", True),
+    "wargames_retry": ("immunize", True),
     "advisories_list": ("read", False),
     "advisories_detail": ("read", False),
     "tokens_list": ("read", False),
@@ -88,6 +93,7 @@ class Objects:
             "scans": scan.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
             "wargames": game,
+            "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
             "advisories": review.items.get().apv.advisory_id,
         }
         self.bodies: dict[str, Any] = {
@@ -100,6 +106,9 @@ class Objects:
                 "reason": "x",
                 "expires_at": "2999-01-01T00:00:00Z",
             },
+            "scenarios_attach": {"archive": "bm8gYXJjaGl2ZQ=="},
+            "wargames_cancel": {"reason": "It is not needed."},
+            "wargames_retry": {"reason": "The network was down."},
             # Refused for its address, once who asks may ask at all.
             "repositories_register": {"url": "https://nowhere.example/a/b"},
             "tokens_create": {"name": "x", "scopes": ["read"]},

@@ -112,6 +112,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "repositories": str(cast.repository.pk),
             "scans": str(scan.pk),
             "suppressions": made.set_aside(cast.repository, cast.rita).pk,
+            "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),
             "tokens": str(token.pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
@@ -13,6 +14,7 @@ from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, Role
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.models import Wargame
 
 SignedIn = Callable[[Account], Client]
 ROLES = list(Role.values)
@@ -30,6 +32,10 @@ ALLOWED: dict[str, set[str]] = {
     "suppress_package": {"lead", "admin"},
     "suppress_advisory": {"operator", "admin"},
     "end_anothers_suppression": {"reviewer", "lead", "admin"},
+    "cancel_wargame": {"reviewer", "lead", "operator", "admin"},
+    "retry_wargame": {"reviewer", "lead", "operator", "admin"},
+    "attach_scenario": {"reviewer", "lead", "operator", "admin"},
+    "accept_scenario": {"reviewer", "lead", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -58,6 +64,9 @@ class World:
         self.threat = builders.apv(cast.repository, builders.advisory("GHSA-aside"), package="aside", status="open")
         AdvisoryName.objects.create(advisory_id="GHSA-aside", name="GHSA-aside")
         self.suppression = builders.set_aside(cast.repository, cast.sol, "held")
+        self.ended = self.review.items.get().wargame
+        self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
+        self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -114,6 +123,22 @@ class World:
                 )
             },
             "end_anothers_suppression": ("immune_suppression_end", (self.suppression.pk,), {}),
+            "cancel_wargame": ("wargaming_wargame_cancel", (self.queued.pk,), {"reason": "not needed"}),
+            "retry_wargame": (
+                "wargaming_wargame_retry",
+                (self.ended.pk,),
+                {"reason": "the network was down"},
+            ),
+            "attach_scenario": (
+                "reviews_review_attach",
+                (review.pk, self.ended.apv_id),
+                {
+                    "archive": SimpleUploadedFile(
+                        "s.zip", builders.zipped(builders.scenario(self.ended.apv, id="other"))
+                    )
+                },
+            ),
+            "accept_scenario": ("reviews_review_accept", (review.pk, self.scenario.pk), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -143,6 +168,8 @@ class World:
             self.cast.sol,
             self.threat,
             self.suppression,
+            self.queued,
+            self.scenario,
         ):
             row.refresh_from_db()
         return bool(
@@ -158,6 +185,10 @@ class World:
                 "suppress_package": lambda: self.threat.status == "suppressed",
                 "suppress_advisory": lambda: self.threat.status == "suppressed",
                 "end_anothers_suppression": lambda: self.suppression.ended_at is not None,
+                "cancel_wargame": lambda: self.queued.state == "cancelled",
+                "retry_wargame": lambda: Wargame.objects.filter(retry_of=self.ended).exists(),
+                "attach_scenario": lambda: self.ended.apv.scenarios.filter(name="other").exists(),
+                "accept_scenario": lambda: self.scenario.accepted_by is not None,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -193,6 +224,10 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "suppress_apv",
         "suppress_package",
         "end_anothers_suppression",
+        "cancel_wargame",
+        "retry_wargame",
+        "attach_scenario",
+        "accept_scenario",
     ],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
@@ -232,6 +267,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_repository_immunize", "immune_delivery_replay", "immune_delivery_replay_letter",
         "immune_account_create", "immune_account_password",
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
+        "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
