@@ -63,8 +63,13 @@ def end_when_moot(event: Happened) -> None:
             asked_about = APV.objects.filter(review_items__review=review)
             if not asked_about.filter(status__in=(APVStatus.IN_REVIEW, APVStatus.NO_FIX)).exists():
                 rounds.end_round(log, review, why="moot", because="None of its APVs waits for this answer any more.")
-                # Proved anew, and that may have ended before we came: then nothing else would open the next round.
-                if review.remedy is not None and asked_about.filter(status=APVStatus.WARGAMING).exists():
+                # Proved anew, and that may have ended before we came: then nothing else would open the next round. A head whose
+                # wargames are not even queued is not meant: its own end opens that round.
+                if (
+                    review.remedy is not None
+                    and asked_about.filter(status=APVStatus.WARGAMING).exists()
+                    and Wargame.objects.filter(remedy=review.remedy, head_commit=review.remedy.head_commit).exists()
+                ):
                     rounds.open_round(log, remedy=review.remedy, because="It was put to the proof again.")
 
 
