@@ -39,7 +39,8 @@ def _is_stale(remedy: Remedy, bench: Workbench) -> bool:
 def _rebase(bench: Workbench, remedy: Remedy) -> int:
     package = (remedy.ecosystem, remedy.package_name)
     try:
-        change = prepare_change(bench, package, remedy.target_version)
+        closes = frozenset(remedy.apvs.values_list("group__canonical_id", flat=True))
+        change = prepare_change(bench, package, remedy.target_version, closes)
     except (CannotRemedy, CannotEdit, GitError) as error:
         if isinstance(error, GitError) and error.passing:
             raise

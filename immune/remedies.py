@@ -12,22 +12,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from immune import git
-from immune.advisories.selectors import Knowledge
+from immune.advisories.selectors import Knowledge, knowledge_of
 from immune.events.actors import Actor
 from immune.events.log import Log, act
-from immune.findings import Package
+from immune.findings import Package, findings_in, packages_in
 from immune.formats import detect, limits
 from immune.formats.requirements_edit import CannotEdit, change_pin
 from immune.git import Identity, Mirror
 from immune.git_process import GitError
+from immune.inventory import Note, Unreadable
 from immune.models import APV, ForgeJob, Remedy, Repository
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.planning import Plan, plan_for
-from immune.reading import Reading
+from immune.reading import Reading, read_manifests
+from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, renewer_for
 from immune.transitions import move_apv, move_remedy
 from immune.versions import Unparsable, order_for
+
+log_ = structlog.get_logger(__name__)
 
 AUTHOR = Identity("Immune", "immune@localhost")
 # Commits are dated, so that the same change on the same base is the same commit whoever makes it and however often.
@@ -117,7 +123,11 @@ def _propose(
     if live is None and not again and target is None and _was_rejected(bench.repository, package, plan.target):
         return 0
     try:
-        change = prepare_change(bench, package, plan.target)
+        change = prepare_change(bench, package, plan.target, frozenset(apv.group.canonical_id for apv in closes))
+    except RegistryUnreachable as error:
+        # Nothing was learned about the change: they wait as they are, for the next reading.
+        log_.warning("registry_unreachable", repository=str(bench.repository.pk), package=package[1], error=str(error))
+        return 0
     except (CannotRemedy, CannotEdit, GitError) as error:
         if isinstance(error, GitError) and error.passing:
             raise
@@ -169,26 +179,16 @@ def _problems(bench: Workbench, package: Package, version: str) -> list[tuple[st
     ]
 
 
-def prepare_change(bench: Workbench, package: Package, target: str) -> Change:
-    """Edits every affected pin of the package and commits the result on the commit that was read, touching no branch.
+def prepare_change(bench: Workbench, package: Package, target: str, closes: frozenset[str]) -> Change:
+    """Renews every manifest with an affected version of the package and commits the result on the commit that was read, touching
+    no branch. ``closes``: the canonical ids that must be gone afterwards; nothing may have come.
 
-    Raises CannotRemedy, CannotEdit, GitError.
+    Raises CannotRemedy, CannotEdit, GitError, RegistryUnreachable.
     """
-    pins = sorted(
-        {
-            (d.manifest, d.version)
-            for d in bench.reading.dependencies
-            if (d.ecosystem, d.name) == package and d.version is not None and _problems(bench, package, d.version)
-        }
-    )
-    files: dict[str, str] = {}
-    for path, version in pins:
-        if (known := detect(path)) is None or known.name != "requirements.txt":
-            raise CannotRemedy(f"{path}: changes to this kind of file are not prepared yet; upgrade to {target}")
-        text = files.get(path) or limits.decode(path, git.read_file(bench.mirror, bench.reading.commit, path))
-        files[path] = change_pin(text, name=package[1], from_version=version, to_version=target)
+    files = _renewed(bench, package, target)
     if not files:
         raise CannotRemedy(f"no pin of {package[1]} was found to change")
+    _check(bench, package, files, closes)
     base = bench.reading.commit
     head = git.commit_files(
         bench.mirror,
@@ -199,6 +199,112 @@ def prepare_change(bench: Workbench, package: Package, target: str) -> Change:
         when=EPOCH,
     )
     return Change(files, base, head, git.diff(bench.mirror, base, head))
+
+
+def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
+    """The new text of every file with a pin that has a problem."""
+    pins = sorted(
+        {
+            (d.manifest, d.version, bool(d.hashes))
+            for d in bench.reading.dependencies
+            if (d.ecosystem, d.name) == package and d.version is not None and _problems(bench, package, d.version)
+        }
+    )
+    tree = _Tree(bench)
+    files: dict[str, str] = {}
+    for path in dict.fromkeys(path for path, _, _ in pins):
+        versions = [version for at, version, _ in pins if at == path]
+        known = detect(path)
+        hashed = any(has for at, _, has in pins if at == path)
+        if known is not None and known.name == "requirements.txt" and not hashed:
+            text = tree.text(path)
+            for version in versions:
+                text = change_pin(text, name=package[1], from_version=version, to_version=target)
+            files[path] = text
+            continue
+        renew = renewer_for(known.name) if known is not None else None
+        if renew is None:
+            raise CannotRemedy(f"{path}: changes to this kind of file are not prepared yet; upgrade to {target}")
+        if path in files:
+            continue  # renewed together with the file beside it
+        targets = {version: _target_of(bench, package, version, target) for version in versions}
+        wanted = Wanted(path, tree.text(path), package[1], targets, tree.beside, _notes(bench, path))
+        try:
+            files |= renew(wanted)
+        except CannotRenew as error:
+            raise CannotRemedy(f"{path}: {error}") from error
+    return files
+
+
+def _target_of(bench: Workbench, package: Package, version: str, target: str) -> str:
+    """Where a lock holds the package at several versions, each goes to the smallest that serves it; ``target`` is the lowest's."""
+    order = order_for(package[0])
+    try:
+        if order.key(version) < order.key(target):
+            return target
+    except Unparsable as error:
+        raise CannotRemedy(f"{package[1]} stands at {limits.shown(version)}, which cannot be ordered") from error
+    own = plan_for(bench.knowledge.index, *package, version, group_of=bench.knowledge.group_of)
+    if own.target is None:
+        raise CannotRemedy(f"{package[1]} {version} stands beside it, and nothing above it closes anything")
+    return own.target
+
+
+def _notes(bench: Workbench, path: str) -> tuple[Note, ...]:
+    touching = (one for one in bench.reading.inventories if path in {one.path, *(d.manifest for d in one.dependencies)})
+    return tuple(dict.fromkeys(note for one in touching for note in one.notes))
+
+
+class _Tree:
+    """The files of the commit that was read, as text."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._entries = {entry.path: entry for entry in git.list_tree(bench.mirror, bench.reading.commit)}
+
+    def bytes(self, path: str) -> bytes:
+        entry = self._entries.get(path)
+        if entry is None or entry.mode not in ("100644", "100755", "100664"):
+            raise Unreadable(path, "is no file of the repository")
+        return git.read_file(self._bench.mirror, self._bench.reading.commit, path)
+
+    def text(self, path: str) -> str:
+        try:
+            return limits.decode(path, self.bytes(path))
+        except Unreadable as error:
+            raise CannotRemedy(str(error)) from error
+
+    def beside(self, path: str) -> str | None:
+        return self.text(path) if path in self._entries else None
+
+
+def _unread(reading: Reading) -> set[tuple[str, str]]:
+    """File and reason of what could not be read; lines move."""
+    return {(one.source.partition(":")[0], one.reason) for one in reading.refused}
+
+
+def _check(bench: Workbench, package: Package, files: dict[str, str], closes: frozenset[str]) -> None:
+    """Reads the changed files as if they had been committed: what was to be closed is gone, and nothing came. Raises CannotRemedy."""
+    tree = _Tree(bench)
+
+    def fetch(path: str) -> bytes:
+        return files[path].encode() if path in files else tree.bytes(path)
+
+    after = read_manifests(bench.reading.commit, [one.path for one in bench.reading.inventories], fetch)
+    if worse := sorted(_unread(after) - _unread(bench.reading)):
+        raise CannotRemedy(f"the changed files cannot be read again: {': '.join(worse[0])}")
+    names = packages_in(after.dependencies)
+    known = bench.knowledge if names <= packages_in(bench.reading.dependencies) else knowledge_of(names)
+    before_found = findings_in(bench.reading.dependencies, bench.knowledge)
+    found = findings_in(after.dependencies, known)
+    left = {(one.ecosystem, one.package, one.group.canonical) for one in found.found}
+    had = {(one.ecosystem, one.package, one.group.canonical) for one in before_found.found}
+    if open_still := sorted(canonical for canonical in closes if (*package, canonical) in left):
+        raise CannotRemedy(f"the change does not close {', '.join(open_still)}")
+    if came := sorted(f"{name}: {canonical}" for _, name, canonical in left - had):
+        raise CannotRemedy(f"the change brings problems that were not there: {', '.join(came)}")
+    if doubtful := sorted({str(one.reason) for one in found.doubts} - {str(one.reason) for one in before_found.doubts}):
+        raise CannotRemedy(f"of the change it cannot be told whether it brings a problem: {doubtful[0]}")
 
 
 def commit_message(package: str, target: str) -> str:

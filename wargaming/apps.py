@@ -14,5 +14,5 @@ class WargamingConfig(AppConfig):
         from wargaming.services import WARGAMES  # noqa: PLC0415
 
         work.register(WARGAMES)
-        for name in ("handlers", "metrics"):
+        for name in ("handlers", "metrics", "renewal.registered"):
             import_module(f"wargaming.{name}")
