@@ -161,7 +161,7 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
         _note(log_, "wargame.started", wargame, {"attempt": wargame.attempts})
     try:
         base, head = environments_of(wargame.remedy, offered.scenario.with_ if offered else ())
-        with drivers.opened(_driver_name(), work_folder()) as opened:
+        with drivers.opened(driver_name(), work_folder()) as opened:
             driver = _allowed(opened, wargame)
             home = Home(wargame.remedy, base, head, driver, workshop(), work_folder() / "checkouts", lost.is_set)
             own = _own_tests(wargame, home)
@@ -232,7 +232,8 @@ def _examine(wargame: Wargame, home: Home, own: dict[str, Any]) -> None:
         )
 
 
-def _driver_name() -> str:
+def driver_name() -> str:
+    """The sandbox driver that is set; "" for the strongest here."""
     name: str = settings.SANDBOX_DRIVER
     return "" if name == "auto" else name
 

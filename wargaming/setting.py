@@ -15,9 +15,17 @@ def environments_of(remedy: Remedy, with_: tuple[str, ...] = ()) -> tuple[Enviro
     """What base and head hold: every exact pin of the manifests the remedy touches, once a package.
 
     ``with_`` are a scenario's further requirements; they are added where the repository does not pin the package itself.
-    Raises GitError when the base cannot be read.
+    Raises GitError when base or head cannot be read.
     """
-    read = reading.read_tree(mirror_of(remedy.repository), remedy.base_commit)
+    base = _pinned(remedy, remedy.base_commit, with_)
+    # A lock may have moved more than the package itself: a parent that admits the target, what that one asks for.
+    head = _pinned(remedy, remedy.head_commit, with_)
+    head = with_changed(remedy.ecosystem, head, {remedy.package_name: remedy.target_version})
+    return EnvironmentSpec(remedy.ecosystem, base), EnvironmentSpec(remedy.ecosystem, head)
+
+
+def _pinned(remedy: Remedy, commit: str, with_: tuple[str, ...]) -> tuple[str, ...]:
+    read = reading.read_tree(mirror_of(remedy.repository), commit)
     touched = set(remedy.changes)
     pinned: dict[str, str] = {}
     # The files the remedy changes come first: where two files pin one package differently, theirs is what is proved.
@@ -30,9 +38,7 @@ def environments_of(remedy: Remedy, with_: tuple[str, ...] = ()) -> tuple[Enviro
                 pinned.setdefault(name, pin(remedy.ecosystem, _with_extras(dependency), dependency.version or ""))
     for text in with_:
         pinned.setdefault(same_name(remedy.ecosystem, split_pin(remedy.ecosystem, text)[0]), text)
-    base = tuple(pinned.values())
-    head = with_changed(remedy.ecosystem, base, {remedy.package_name: remedy.target_version})
-    return EnvironmentSpec(remedy.ecosystem, base), EnvironmentSpec(remedy.ecosystem, head)
+    return tuple(pinned.values())
 
 
 def _applies(dependency: Dependency) -> bool:

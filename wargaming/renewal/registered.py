@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from immune.renewal import register
-from wargaming.renewal.requirements import renew_requirements
+from contextlib import AbstractContextManager
 
-register("requirements.txt", renew_requirements)
+from immune.formats import package_json, package_lock, requirements_txt
+from immune.renewal import register
+from wargaming.renewal.npm import NpmRenewer
+from wargaming.renewal.requirements import renew_requirements
+from wargaming.sandbox import drivers
+from wargaming.sandbox.base import Driver
+from wargaming.services import driver_name, work_folder
+
+
+def _driver() -> AbstractContextManager[Driver]:
+    return drivers.opened(driver_name(), work_folder())
+
+
+_npm = NpmRenewer(_driver, work_folder)
+
+register(requirements_txt.FORMAT, renew_requirements)
+register(package_lock.FORMAT, _npm.lock)
+register(package_json.FORMAT, _npm.manifest)

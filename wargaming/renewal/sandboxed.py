@@ -1,0 +1,89 @@
+"""Running a resolver in the sandbox: no network but the gateway, no install scripts, its answer taken as untrusted text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from immune.formats import limits
+from immune.renewal import CannotRenew
+from wargaming.errors import SandboxRefused, SandboxUnavailable
+from wargaming.renewal import gateway
+from wargaming.sandbox.base import (
+    REPOSITORY_DIR,
+    SCENARIO_DIR,
+    STORED_BYTES,
+    Driver,
+    Ending,
+    Limits,
+    Need,
+    RunSpec,
+    Runtime,
+    Trust,
+)
+
+LIMITS = Limits(wall_s=240, cpu_s=360, memory_mb=1536, processes=256, open_files=2048, disk_mb=512, files=100_000)
+MAX_ANSWER = 64 * 1024 * 1024
+MAX_REASON = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A resolver: the runtime its script runs on, the folder shown inside as the layer, and the script."""
+
+    name: str
+    runtime: Runtime
+    folder: Path
+    script: bytes
+
+
+def run(tool: Tool, order: dict[str, Any], answer: gateway.Answer, *, driver: Driver, work: Path) -> dict[str, Any]:
+    """What the script answered to ``order``. Raises CannotRenew with the resolver's own reason, RegistryUnreachable."""
+    with gateway.opened(answer, work / "gateways") as (way, folder):
+        place = driver.layer_place(tool.runtime, tool.folder)
+        spec = RunSpec(
+            tool.runtime,
+            (f"{SCENARIO_DIR}/renew", place, f"{REPOSITORY_DIR}/{gateway.SOCKET}"),
+            tool.folder,
+            files={"renew": tool.script},
+            trust=Trust.REPOSITORY,
+            needs=frozenset({Need.LOOPBACK}),
+            limits=LIMITS,
+            stdin=json.dumps(order).encode(),
+            repository=folder,
+        )
+        try:
+            result = driver.run(spec)
+        except (SandboxRefused, SandboxUnavailable) as error:
+            raise CannotRenew(f"{tool.name} runs in a sandbox only, and there is none here: {error}") from error
+        if way.trouble is not None:
+            raise way.trouble
+    if result.ending is not Ending.EXITED or result.exit_code != 0:
+        said = reason(result.stderr_tail) or result.detail
+        raise CannotRenew(f"{tool.name} did not come to an end ({result.ending.value}): {said}")
+    found = _unpacked(tool.name, result.stdout_zlib)
+    if "error" in found:
+        raise CannotRenew(reason(str(found["error"])))
+    return found
+
+
+def reason(said: str) -> str:
+    """What a resolver said, in one bounded printable line."""
+    return limits.shown(" ".join(said.split()), MAX_REASON)
+
+
+def _unpacked(name: str, stdout: bytes) -> dict[str, Any]:
+    try:
+        text = zlib.decompressobj().decompress(stdout, STORED_BYTES)
+        inner = zlib.decompressobj()
+        raw = inner.decompress(base64.b64decode(text.strip(), validate=True), MAX_ANSWER)
+        found = json.loads(raw)
+        if not inner.eof or not isinstance(found, dict):
+            raise ValueError("cut short")
+    except (ValueError, zlib.error, RecursionError) as error:
+        raise CannotRenew(f"{name} gave no answer that can be read, or one that is too large") from error
+    return found
