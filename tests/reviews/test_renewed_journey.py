@@ -126,3 +126,26 @@ def test_a_registry_that_is_away_leaves_the_problem_open_for_the_next_reading(se
     assert text.startswith(f"idna=={remedy.target_version} \\\n    --hash=sha256:")
     assert text.count("sha256:") == 2
     assert states(repository) == {"idna": "in_review"}
+
+
+def test_a_pin_of_a_uv_project_moves_in_both_files(settings, tmp_path):
+    settings.WARGAMING_ENABLED = False
+    project = '[project]\nname = "app"\nversion = "0.1.0"\nrequires-python = ">=3.11"\ndependencies = ["idna==3.7"]\n'
+    lock = (
+        'version = 1\nrevision = 1\nrequires-python = ">=3.11"\n\n'
+        '[[package]]\nname = "app"\nversion = "0.1.0"\nsource = { virtual = "." }\n'
+        'dependencies = [\n    { name = "idna" },\n]\n\n'
+        '[package.metadata]\nrequires-dist = [{ name = "idna", specifier = "==3.7" }]\n\n'
+        '[[package]]\nname = "idna"\nversion = "3.7"\nsource = { registry = "https://pypi.org/simple" }\nwheels = [\n'
+        '    { url = "https://files.pythonhosted.org/packages/e5/3e/x/idna-3.7-py3-none-any.whl", hash = "sha256:'
+        + "0" * 64
+        + '", size = 66836 },\n]\n'
+    )
+    repository = register(checkout(tmp_path / "app", pyproject__toml=project, uv__lock=lock))
+    scan(repository)
+    remedy = Remedy.objects.get(package_name="idna")
+    assert remedy.changes["pyproject.toml"] == project.replace("3.7", remedy.target_version)
+    assert remedy.changes["uv.lock"].startswith(lock[: lock.index("[package.metadata]")])
+    assert f"idna-{remedy.target_version}-py3-none-any.whl" in remedy.changes["uv.lock"]
+    assert "upload-time" not in remedy.changes["uv.lock"]
+    assert states(repository) == {"idna": "in_review"}

@@ -10,8 +10,8 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from email.parser import Parser
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin
@@ -41,7 +41,8 @@ _MAX_METADATA = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One distribution. ``sha256`` is "" where the index says none; ``wheel`` is False for a source distribution."""
+    """One distribution. ``sha256`` is "" where the index says none; ``wheel`` is False for a source distribution. ``said`` is what
+    else the index says of it, by PEP 691's names."""
 
     address: str
     name: str
@@ -49,6 +50,7 @@ class File:
     wheel: bool
     sha256: str
     yanked: bool
+    said: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def index_address() -> str:
@@ -89,7 +91,7 @@ def files(client: httpx.Client, name: str) -> list[File]:
 def requires(client: httpx.Client, found: Iterable[File]) -> list[Requirement]:
     """What a release requires, extras aside, by the metadata of one of its wheels. Raises CannotRenew, RegistryUnreachable."""
     wheels = sorted((file for file in found if file.wheel), key=lambda file: (len(file.name), file.name))
-    text = _metadata(client, wheels[0])
+    text = metadata(client, wheels[0])
     wanted = []
     for line in Parser().parsestr(text, headersonly=True).get_all("Requires-Dist") or ():
         try:
@@ -101,7 +103,8 @@ def requires(client: httpx.Client, found: Iterable[File]) -> list[Requirement]:
     return wanted
 
 
-def _metadata(client: httpx.Client, wheel: File) -> str:
+def metadata(client: httpx.Client, wheel: File) -> str:
+    """The METADATA of a wheel. Raises CannotRenew, RegistryUnreachable."""
     beside = fetch.get(client, f"{wheel.address}.metadata")
     if beside is not None and beside.text.startswith("Metadata-Version:"):
         return beside.text
@@ -118,7 +121,8 @@ def _metadata(client: httpx.Client, wheel: File) -> str:
         raise CannotRenew(f"{wheel.name}: not a wheel with metadata") from error
 
 
-_Listed = tuple[str, str, str, bool]  # name, address, sha256, yanked
+_Listed = tuple[str, str, str, bool, dict[str, str | int]]  # name, address, sha256, yanked, what else is said
+_SAID = ("requires-python", "size", "upload-time")
 
 
 def _from_json(text: str) -> list[_Listed]:
@@ -129,6 +133,7 @@ def _from_json(text: str) -> list[_Listed]:
                 str(one["url"]),
                 str(one.get("hashes", {}).get("sha256", "")),
                 bool(one.get("yanked")),
+                {key: one[key] for key in _SAID if isinstance(one.get(key), str | int)},
             )
             for one in json.loads(text)["files"]
         ]
@@ -148,7 +153,8 @@ class _Links(HTMLParser):
         address, fragment = urldefrag(reference)
         name = address.rpartition("/")[2]
         digest = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
-        self.found.append((name, address, digest, "data-yanked" in given))
+        said: dict[str, str | int] = {key: value for key in _SAID if (value := given.get(f"data-{key}"))}
+        self.found.append((name, address, digest, "data-yanked" in given, said))
 
 
 def _from_html(text: str) -> list[_Listed]:
@@ -157,7 +163,9 @@ def _from_html(text: str) -> list[_Listed]:
     return links.found
 
 
-def _file(base: str, project: str, name: str, address: str, sha256: str, yanked: bool) -> File | None:
+def _file(
+    base: str, project: str, name: str, address: str, sha256: str, yanked: bool, said: dict[str, str | int]
+) -> File | None:
     try:
         if name.endswith(".whl"):
             owner, version, _, _ = parse_wheel_filename(name)
@@ -168,4 +176,4 @@ def _file(base: str, project: str, name: str, address: str, sha256: str, yanked:
     if owner != project:
         return None
     digest = sha256.lower() if _SHA256.fullmatch(sha256.lower()) else ""
-    return File(urljoin(base, address), name, version, name.endswith(".whl"), digest, yanked)
+    return File(urljoin(base, address), name, version, name.endswith(".whl"), digest, yanked, said)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from immune.formats import package_json, package_lock, requirements_txt
+from immune.formats import package_json, package_lock, pyproject_toml, requirements_txt, uv_lock
 from immune.renewal import register
 from wargaming.renewal.npm import NpmRenewer
 from wargaming.renewal.requirements import renew_requirements
+from wargaming.renewal.uv import UvRenewer
 from wargaming.sandbox import drivers
 from wargaming.sandbox.base import Driver
 from wargaming.services import driver_name, work_folder
@@ -18,7 +19,10 @@ def _driver() -> AbstractContextManager[Driver]:
 
 
 _npm = NpmRenewer(_driver, work_folder)
+_uv = UvRenewer(_driver, work_folder)
 
 register(requirements_txt.FORMAT, renew_requirements)
 register(package_lock.FORMAT, _npm.lock)
 register(package_json.FORMAT, _npm.manifest)
+register(uv_lock.FORMAT, _uv.lock)
+register(pyproject_toml.FORMAT, _uv.manifest)

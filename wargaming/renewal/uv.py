@@ -1,0 +1,324 @@
+"""uv.lock and the pyproject.toml beside it, renewed by uv in the sandbox.
+
+uv keeps every locked version that still fits and moves the remedied package to its target, and with it what holds it down. What an
+index says anew of a release that stays (wheels added since) is left out of the change: a package that stays keeps its text.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import posixpath
+import re
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from immune.formats import limits
+from immune.formats.documents import items, load_toml, table, text_of
+from immune.inventory import Unreadable
+from immune.renewal import CannotRenew, Wanted
+from wargaming.environments.tools import uv_program
+from wargaming.renewal import fetch, pypi, sandboxed
+from wargaming.sandbox.base import Driver
+from wargaming.sandbox.runtimes import python_runtime
+
+PUBLIC_FILES = "https://files.pythonhosted.org/"
+OTHER_LOCKS = ("poetry.lock", "pdm.lock")
+# What [tool.uv] may say without leading uv anywhere else or changing what is built.
+ALLOWED_OPTIONS = frozenset(
+    {"constraint-dependencies", "override-dependencies", "exclude-dependencies", "default-groups", "dev-dependencies"}
+    | {"package", "environments", "required-environments", "conflicts", "managed", "resolution", "prerelease"}
+    | {"fork-strategy", "dependency-groups"}
+)
+MAX_LOCK = 16 * 1024 * 1024
+_PAGE = re.compile(r"/simple/([A-Za-z0-9][A-Za-z0-9._-]*)/")
+_FILE = re.compile(r"/files/(packages/[A-Za-z0-9._+/!%-]+)\.metadata")
+_UPLOAD_TIME = re.compile(r", upload-time = \"[^\"]*\"")
+_SIZE = re.compile(r", size = [0-9]+")
+
+
+class UvRenewer:
+    """Renews uv's files. ``opened`` gives a sandbox driver as a context; ``work`` is a folder of ours."""
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[Driver]], work: Callable[[], Path]) -> None:
+        self._opened = opened
+        self._work = work
+
+    def lock(self, wanted: Wanted) -> dict[str, str]:
+        """A lock file and, where its requirements do not admit the target, pyproject.toml. Raises as a Renewer does."""
+        manifest_path = posixpath.join(posixpath.dirname(wanted.path), "pyproject.toml")
+        manifest = wanted.read(manifest_path)
+        if manifest is None:
+            raise CannotRenew("there is no pyproject.toml beside it")
+        _refuse_places(wanted, manifest_path, manifest)
+        target = _one_target(wanted)
+        changed = with_target(manifest_path, manifest, wanted.name, target)
+        order = {"manifest": changed, "lock": wanted.text, "upgrades": [f"{wanted.name}=={target}"]}
+        with fetch.client() as client, self._opened() as driver:
+            pypi.release(client, wanted.name, target)
+            unchanged = self._run({**order, "manifest": manifest, "upgrades": []}, client, driver)
+            if _parts(unchanged)[1].keys() != _parts(wanted.text)[1].keys():
+                raise CannotRenew("uv.lock is not what uv makes of pyproject.toml; run uv lock first")
+            found = self._run(order, client, driver)
+        text = spliced(wanted.text, found)
+        _check_public(wanted.path, text)
+        files = {wanted.path: text} if text != wanted.text else {}
+        return files | ({manifest_path: changed} if changed != manifest else {})
+
+    def manifest(self, wanted: Wanted) -> dict[str, str]:
+        """An exact version in pyproject.toml, with the uv.lock beside it where there is one. Raises as a Renewer does."""
+        folder = posixpath.dirname(wanted.path)
+        path = posixpath.join(folder, "uv.lock")
+        if (text := wanted.read(path)) is not None:
+            return self.lock(Wanted(path, text, wanted.name, wanted.targets, wanted.read, wanted.notes))
+        for name in OTHER_LOCKS:
+            if wanted.read(posixpath.join(folder, name)) is not None:
+                raise CannotRenew(f"changes to the {name} beside it are not prepared yet")
+        _refuse_places(wanted, wanted.path, wanted.text)
+        target = _one_target(wanted)
+        with fetch.client() as client:
+            pypi.release(client, wanted.name, target)
+        return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
+
+    def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> str:
+        tool = sandboxed.Tool("uv", python_runtime(), _uv_folder(self._work()), _script())
+        found = sandboxed.run(tool, order, _Index(client).answer, driver=driver, work=self._work())
+        if not isinstance(found.get("lock"), str):
+            raise CannotRenew("uv's answer is not a lock file")
+        return str(found["lock"])
+
+
+def with_target(path: str, text: str, name: str, target: str) -> str:
+    """pyproject.toml with each requirement of ``name`` that excludes the target at it; only ``==`` can be moved alone."""
+    document = _toml(path, text)
+    moved: dict[str, str] = {}
+    for written in _requirements(document):
+        try:
+            requirement = Requirement(written)
+        except (InvalidRequirement, RecursionError):
+            continue
+        if canonicalize_name(requirement.name) != name or requirement.specifier.contains(target, prereleases=True):
+            continue
+        pins = [one for one in requirement.specifier if one.operator == "==" and not one.version.endswith("*")]
+        if len(requirement.specifier) != 1 or not pins:
+            raise CannotRenew(f"{path} asks for {limits.shown(written)}, which does not admit {target}")
+        head, _, tail = written.partition(pins[0].version)
+        moved[written] = head + target + tail
+    new = text
+    for before, after in moved.items():
+        for quote in "\"'":
+            new = new.replace(f"{quote}{before}{quote}", f"{quote}{after}{quote}")
+    if tomllib.loads(limits.without_mark(new)) != _moved(document, moved):
+        raise CannotRenew(f"{path}: the requirement of {name} is not written so that it can be changed alone")
+    return new
+
+
+def spliced(old: str, new: str) -> str:
+    """The lock ``new`` with the text ``old`` has for everything that did not change but in what an index adds with time."""
+    old_head, old_blocks = _parts(old)
+    new_head, new_blocks = _parts(new)
+    head_facts = [{k: v for k, v in tomllib.loads(head).items() if k != "revision"} for head in (old_head, new_head)]
+    head = old_head if head_facts[0] == head_facts[1] else new_head
+    timeless, sizeless = "upload-time" not in old, _SIZE.search(old) is None
+    out = [head]
+    for key, block in new_blocks.items():
+        before = old_blocks.get(key)
+        if before is None:
+            block = _UPLOAD_TIME.sub("", block) if timeless else block  # noqa: PLW2901
+            block = _SIZE.sub("", block) if sizeless else block  # noqa: PLW2901
+        elif _facts(before) == _facts(block):
+            block = before  # noqa: PLW2901
+        else:
+            block = _with_files_of(before, block)  # noqa: PLW2901
+        out.append(block.rstrip("\n") + "\n")
+    tail = re.search(r"\n*\Z", old)
+    return "\n".join(out).rstrip("\n") + (tail[0] if tail else "\n")
+
+
+# --- what comes in --------------------------------------------------------------------------------------------
+
+
+def _toml(path: str, text: str) -> Mapping[str, Any]:
+    try:
+        return load_toml(path, text)
+    except Unreadable as error:
+        raise CannotRenew(str(error)) from error
+
+
+def _one_target(wanted: Wanted) -> str:
+    targets = set(wanted.targets.values())
+    if len(targets) != 1:
+        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
+    return targets.pop()
+
+
+def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
+    """Raises CannotRenew for whatever would lead uv elsewhere than to the public index, or have it build something."""
+    folder = posixpath.dirname(wanted.path)
+    while True:
+        if wanted.read(posixpath.join(folder, "uv.toml")) is not None:
+            raise CannotRenew(
+                f"{posixpath.join(folder, 'uv.toml')} may lead uv elsewhere; files with it are not worked on"
+            )
+        if not folder:
+            break
+        folder = posixpath.dirname(folder)
+    document = _toml(manifest_path, manifest)
+    for option in table(table(document.get("tool")).get("uv")):
+        if option not in ALLOWED_OPTIONS:
+            raise CannotRenew(f"pyproject.toml sets tool.uv.{limits.shown(option)}, with which it is not worked on")
+    for written in _requirements(document):
+        try:
+            if Requirement(written).url is not None:
+                raise CannotRenew(f"pyproject.toml takes {limits.shown(written)} from an address")
+        except (InvalidRequirement, RecursionError) as error:
+            raise CannotRenew(f"pyproject.toml asks for {limits.shown(written)}, which is no requirement") from error
+    if posixpath.basename(wanted.path) == "uv.lock":
+        _check_public(wanted.path, wanted.text)
+
+
+def _check_public(path: str, text: str) -> None:
+    """Raises CannotRenew for a lock with a package or file from anywhere but the public index, the project itself aside."""
+    if len(text) > MAX_LOCK:
+        raise CannotRenew("the lock file is too large to be worked on")
+    versions: dict[str, set[str]] = {}
+    for entry in (table(one) for one in items(_toml(path, text).get("package"))):
+        name, source = text_of(entry.get("name")), table(entry.get("source"))
+        versions.setdefault(name, set()).add(text_of(entry.get("version")))
+        if source in ({"virtual": "."}, {"editable": "."}):
+            continue
+        if source != {"registry": pypi.PUBLIC_INDEX}:
+            raise CannotRenew(f"{limits.shown(name)} comes from {limits.shown(str(source))}, not from the public index")
+        for file in (table(one) for one in (entry.get("sdist"), *items(entry.get("wheels"))) if one is not None):
+            good = text_of(file.get("url")).startswith(PUBLIC_FILES) and text_of(file.get("hash")).startswith("sha256:")
+            if not good:
+                raise CannotRenew(f"{limits.shown(name)} has a file that is not one of the public index with its hash")
+
+
+def _requirements(document: Mapping[str, Any]) -> Iterator[str]:
+    """Every requirement a project writes down, wherever uv reads one."""
+    project, options = table(document.get("project")), table(table(document.get("tool")).get("uv"))
+    groups = [project.get("dependencies"), *table(project.get("optional-dependencies")).values()]
+    groups += [*table(document.get("dependency-groups")).values()]
+    groups += [options.get(key) for key in ("dev-dependencies", "constraint-dependencies", "override-dependencies")]
+    for group in groups:
+        yield from (one for one in items(group) if isinstance(one, str))
+
+
+def _moved(value: Any, moved: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(one, moved) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_moved(one, moved) for one in value]
+    return moved.get(value, value) if isinstance(value, str) else value
+
+
+# --- the text of a lock ---------------------------------------------------------------------------------------
+
+_Key = tuple[str, str]
+
+
+def _parts(text: str) -> tuple[str, dict[_Key, str]]:
+    """What stands before the packages, and the text of each by name and version. Raises CannotRenew."""
+    head, *rest = re.split(r"^(?=\[\[package\]\]$)", text, flags=re.MULTILINE)
+    blocks: dict[_Key, str] = {}
+    try:
+        for block in rest:
+            [entry] = tomllib.loads(block)["package"]
+            key = (str(entry["name"]), str(entry.get("version", "")))
+            if key in blocks:
+                raise CannotRenew(f"uv.lock holds {limits.shown(' '.join(key))} twice")
+            blocks[key] = block.rstrip("\n") + "\n"
+        tomllib.loads(head)
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CannotRenew("uv.lock is not laid out as uv lays it out") from error
+    return head.rstrip("\n") + "\n", blocks
+
+
+def _facts(block: str) -> dict[str, Any]:
+    """What a package says of itself, without its files."""
+    [entry] = tomllib.loads(block)["package"]
+    return {key: value for key, value in entry.items() if key not in ("sdist", "wheels")}
+
+
+_FILES = re.compile(r"^sdist = .*\n|^wheels = \[\n(?:    .*\n)*\]\n", re.MULTILINE)
+
+
+def _with_files_of(old: str, new: str) -> str:
+    kept = {found[0].partition(" ")[0]: found[0] for found in _FILES.finditer(old)}
+    return _FILES.sub(lambda found: kept.get(found[0].partition(" ")[0], found[0]), new)
+
+
+# --- the index ------------------------------------------------------------------------------------------------
+
+
+class _Index:
+    """Pages and metadata of the configured index, under the public addresses."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self._wheels: dict[str, pypi.File] = {}
+
+    def answer(self, path: str) -> bytes | None:
+        if page := _PAGE.fullmatch(path):
+            return self._page(page[1])
+        if (file := _FILE.fullmatch(path)) and (wheel := self._wheels.get(file[1])):
+            return pypi.metadata(self._client, wheel).encode()
+        return None
+
+    def _page(self, name: str) -> bytes:
+        listed = []
+        for file in pypi.files(self._client, name):
+            place = _public_place(file.address)
+            if place is None or not file.sha256:
+                continue
+            if file.wheel:
+                self._wheels[place] = file
+            listed.append(
+                {
+                    "filename": file.name,
+                    "url": PUBLIC_FILES + place,
+                    "hashes": {"sha256": file.sha256},
+                    "yanked": file.yanked,
+                    "core-metadata": file.wheel,
+                    **file.said,
+                }
+            )
+        meta = {"api-version": "1.1"}
+        return json.dumps({"meta": meta, "name": canonicalize_name(name), "files": listed, "versions": []}).encode()
+
+
+def _public_place(address: str) -> str | None:
+    """Where the public index keeps a file, below its address for files; None where a mirror keeps them some other way."""
+    _, found, place = urlsplit(address).path.partition("/packages/")
+    return f"packages/{place}" if found else None
+
+
+def _uv_folder(work: Path) -> Path:
+    """A folder that holds uv alone, to be shown inside."""
+    program = Path(uv_program())
+    facts = program.stat()
+    folder = work / "tools" / f"uv-{facts.st_size}-{facts.st_mtime_ns}"
+    if not (folder / "uv").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.chmod(0o755)
+        folder.chmod(0o755)
+        copy = folder / f".uv-{id(folder)}"
+        shutil.copyfile(program, copy)
+        copy.chmod(0o555)
+        copy.rename(folder / "uv")
+    return folder
+
+
+@functools.cache
+def _script() -> bytes:
+    return Path(__file__).with_name("uv_inside.py").read_bytes()
