@@ -121,10 +121,17 @@ def test_a_lock_with_packages_from_elsewhere_is_refused(renewer, source):
         renewer.lock(wanted(files, "idna", "3.6", "3.7"))
 
 
-def test_a_project_that_would_have_to_be_built_is_refused_and_not_built(renewer, pinned):
-    build = 'dynamic = ["dependencies"]\n[build-system]\nrequires = []\nbuild-backend = "evil"\nbackend-path = ["."]\n'
-    project = '[project]\nname = "app"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n'
-    with pytest.raises(CannotRenew, match="uv: "):
+@pytest.mark.parametrize(
+    "project",
+    [
+        '[project]\nname = "app"\nversion = "0.1.0"\ndynamic = ["dependencies"]\n',
+        '[project]\nname = "app"\ndynamic = ["version"]\ndependencies = ["idna==3.6"]\n',
+        "",
+    ],
+)
+def test_a_project_that_would_have_to_be_built_is_refused_before_uv_runs(renewer, pinned, project):
+    build = '[build-system]\nrequires = []\nbuild-backend = "antigravity"\nbackend-path = ["."]\n'
+    with pytest.raises(CannotRenew, match=r"nothing is built here|would have to be built"):
         renewer.lock(wanted(pinned | {"pyproject.toml": project + build}, "idna", "3.6", "3.7"))
 
 

@@ -207,7 +207,7 @@ def _entries(lock: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _files(
     wanted: Wanted, manifest_path: str, manifest: str, lock: dict[str, Any], found: dict[str, Any]
 ) -> dict[str, str]:
-    base, final = found["base"], found["final"]
+    base, final = found["base"] or lock, found["final"]
     if _versions(base) != _versions(lock):
         raise CannotRenew("package-lock.json is not what npm makes of package.json; run npm install first")
     document = json_text.merged(lock, base, final)

@@ -60,6 +60,7 @@ class UvRenewer:
         if manifest is None:
             raise CannotRenew("there is no pyproject.toml beside it")
         _refuse_places(wanted, manifest_path, manifest)
+        _refuse_builds(manifest_path, manifest)
         target = _one_target(wanted)
         changed = with_target(manifest_path, manifest, wanted.name, target)
         order = {"manifest": changed, "lock": wanted.text, "upgrades": [f"{wanted.name}=={target}"]}
@@ -184,6 +185,15 @@ def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
             raise CannotRenew(f"pyproject.toml asks for {limits.shown(written)}, which is no requirement") from error
     if posixpath.basename(wanted.path) == "uv.lock":
         _check_public(wanted.path, wanted.text)
+
+
+def _refuse_builds(path: str, manifest: str) -> None:
+    """Raises CannotRenew for a project that says what it is only by being built: uv would run its code to find out."""
+    project = table(_toml(path, manifest).get("project"))
+    if not project:
+        raise CannotRenew(f"{path} has no [project], so it would have to be built to know what it asks for")
+    if dynamic := items(project.get("dynamic")):
+        raise CannotRenew(f"{path} leaves {limits.shown(str(dynamic[0]))} to a build, and nothing is built here")
 
 
 def _check_public(path: str, text: str) -> None:

@@ -77,10 +77,10 @@ class Stage:
     def place(self, path: str) -> str:
         """Where ``path`` is seen from inside the stage: itself, unless it lies in one of the sources."""
         real = os.path.realpath(path)
-        for source, place in self.places.items():
-            if real == source or real.startswith(source + "/"):
-                return place + real[len(source) :]
-        return real
+        # The innermost, where one source lies in another: the outer one's folders may be closed to others.
+        around = [source for source in self.places if real == source or real.startswith(source + "/")]
+        source = max(around, key=len, default=None)
+        return real if source is None else self.places[source] + real[len(source) :]
 
     def close(self) -> None:
         os.close(self.namespace)
