@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import posixpath
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -322,10 +324,11 @@ def _uv_folder(work: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o755)
         folder.chmod(0o755)
-        copy = folder / f".uv-{id(folder)}"
-        shutil.copyfile(program, copy)
-        copy.chmod(0o555)
-        copy.rename(folder / "uv")
+        number, name = tempfile.mkstemp(dir=folder, prefix=".uv-")
+        with os.fdopen(number, "wb") as copy, program.open("rb") as whole:
+            shutil.copyfileobj(whole, copy)
+            os.fchmod(number, 0o555)
+        os.replace(name, folder / "uv")
     return folder
 
 
