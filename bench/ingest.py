@@ -91,12 +91,12 @@ def take(path: str) -> dict[str, Any]:
     where = Repository.objects.get()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Path(path).open("rb") as file, connection.execute_wrapper(counted):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         done = ingest_report(file=file, repository=where, actor=SYSTEM)
-        seconds = time.perf_counter() - began
+        seconds, busy = time.perf_counter() - began, time.process_time() - busy
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     counts = {name: value for name, value in done.as_dict().items() if isinstance(value, int)}
-    return {"seconds": seconds, "sql": next(statements), "grown": grown, **counts}
+    return {"seconds": seconds, "busy": busy, "sql": next(statements), "grown": grown, **counts}
 
 
 def bare_copy() -> dict[str, Any]:
@@ -131,19 +131,22 @@ def lines(make: Any, folder: Path, findings: int, megabytes: int) -> Iterator[tu
     world.call(f"{HERE}:register")
     path = str(folder / "report.json")
     world.call(f"{HERE}:write_report", path, findings)
-    done, repeated = world.call(f"{HERE}:take", path), world.call(f"{HERE}:take", path)
+    done, repeated = world.start(f"{HERE}:take", path).result(600), world.start(f"{HERE}:take", path).result(600)
     bare = world.call(f"{HERE}:bare_copy")
     for what, one, least in (("first", done, FIRST_AT_LEAST), ("again", repeated, AGAIN_AT_LEAST)):
         rate = one["findings"] / one["seconds"] * 60
         text = f"report {what}          {one['findings']:>8} findings {one['seconds']:7.2f} s  {rate:>9,.0f} a minute"
-        yield f"{text}, {one['sql']} statements, {one['seconds'] / bare['seconds']:.0f} x COPY", rate >= least
+        yield (
+            f"{text}, {one['busy']:.1f} s of our processor, {one['sql']} statements, {one['seconds'] / bare['seconds']:.0f} x COPY",
+            rate >= least,
+        )
     yield f"bare COPY             {bare['rows']:>8} rows     {bare['seconds']:7.2f} s", True
     nothing_new = not any(repeated[name] for name in ("opened", "updated", "reopened", "closed"))
     yield f"opened {done['opened']}, unchanged {repeated['unchanged']}", nothing_new
     if megabytes:
         large = str(folder / "large.json")
-        size = world.call(f"{HERE}:write_report", large, megabytes * 250, 3900)
-        one = world.call(f"{HERE}:take", large)
+        size = world.call(f"{HERE}:write_report", large, megabytes * 50, 20_000)
+        one = world.start(f"{HERE}:take", large).result(600)
         text = f"report of {size / 1e6:.0f} MB  {one['findings']:>10} findings {one['seconds']:7.2f} s, memory grew by"
         yield f"{text} {one['grown']:.0f} MB", one["grown"] < 100
 
