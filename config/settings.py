@@ -234,6 +234,7 @@ DUTIES = (
     Duty("return_suppressed", 60, "immune.suppression.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
+    Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
@@ -255,6 +256,9 @@ GIT_TIMEOUT_SECONDS = ENV["GIT_TIMEOUT_SECONDS"]
 GIT_MAX_BYTES = ENV["GIT_MAX_MB"] * 1024 * 1024
 OSV_BULK_URL = ENV["OSV_BULK_URL"]
 OSV_ECOSYSTEMS = ENV["OSV_ECOSYSTEMS"]
+EPSS_URL: str = ENV["EPSS_URL"]
+KEV_URL: str = ENV["KEV_URL"]
+REPORT_MAX_BYTES: int = ENV["REPORT_MAX_BYTES"]
 
 API_RATE_PER_MINUTE: int = ENV["API_RATE_PER_MINUTE"]
 API_ANONYMOUS_RATE_PER_MINUTE: int = ENV["API_ANONYMOUS_RATE_PER_MINUTE"]

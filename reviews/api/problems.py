@@ -15,6 +15,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from immune.ingest.jobs import TooLarge
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors
@@ -67,6 +68,8 @@ def _known(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
         return problem(_STATUS.get(type(error), 409), error.reason, str(error), **error.details), headers
     if isinstance(error, NotPermitted):
         return problem(403, error.reason, str(error)), headers
+    if isinstance(error, TooLarge):
+        return problem(413, error.reason, str(error)), headers
     if isinstance(error, (Refused, PeopleError)):
         return problem(422, error.reason, str(error)), headers
     if isinstance(error, Http404):

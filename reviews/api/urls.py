@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, status, tokens, views
+from reviews.api import docs, holdings, problems, reports, status, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -19,6 +19,9 @@ urlpatterns: list[URLPattern] = [
     path("decisions/history/<str:apv_code>", views.History.as_view()),
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
+    path("repositories/<uuid:pk>/reports", reports.SendReport.as_view()),
+    path("reports/", reports.Reports.as_view()),
+    path("reports/<uuid:pk>", reports.ReportDetail.as_view()),
     path("scans/<uuid:pk>", holdings.ScanDetail.as_view()),
     path("wargames/<uuid:pk>", holdings.WargameDetail.as_view()),
     path("wargames/<uuid:pk>/evidence", holdings.WargameEvidence.as_view()),

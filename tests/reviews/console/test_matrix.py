@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, ApiToken, Delivery, Event, Role, Scan
+from immune.models import Account, ApiToken, Delivery, Event, ReportJob, Role, Scan
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
@@ -26,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "release_anothers": {"lead", "admin"},
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
+    "send_report": {"reviewer", "lead", "operator", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -87,6 +89,11 @@ class World:
             "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
+            "send_report": (
+                "immune_repository_report",
+                (self.cast.repository.pk,),
+                {"report": SimpleUploadedFile("trivy.json", b"{}")},
+            ),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -118,6 +125,7 @@ class World:
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
+                "send_report": ReportJob.objects.exists,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -141,7 +149,8 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "action", ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize"]
+    "action",
+    ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize", "send_report"],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
     cast: Cast, signed_in: SignedIn, role: str, action: str
@@ -177,7 +186,8 @@ def test_every_change_the_console_offers_has_a_row() -> None:
     changing = {
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
-        "immune_repository_immunize", "immune_delivery_replay", "immune_account_create", "immune_account_password",
+        "immune_repository_immunize", "immune_repository_report",
+        "immune_delivery_replay", "immune_account_create", "immune_account_password",
         "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke",
     }  # fmt: skip
     reading = {
