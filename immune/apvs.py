@@ -91,17 +91,26 @@ def apply_findings(
         package = (apv.ecosystem, apv.package_name)
         if identity in findings.withdrawn:
             move_apv(
-                apv, to=APVStatus.WITHDRAWN, log=log, why="advisory_withdrawn", reason="The advisory was withdrawn."
+                apv,
+                to=APVStatus.WITHDRAWN,
+                log=log,
+                why="advisory_withdrawn",
+                reason="The advisory was withdrawn.",
+                scan_sees=False,
             )
         elif reading.refused or package in unresolved or identity in findings.undecided:
             continue
         elif apv.pk in standing:
-            if apv.scan_sees:
-                APV.objects.filter(pk=apv.pk).update(scan_sees=False)
+            _leave_to_reports(log, apv)
             continue
         elif package not in present:
             move_apv(
-                apv, to=APVStatus.WITHDRAWN, log=log, why="package_removed", reason="The package is no longer required."
+                apv,
+                to=APVStatus.WITHDRAWN,
+                log=log,
+                why="package_removed",
+                reason="The package is no longer required.",
+                scan_sees=False,
             )
         else:
             move_apv(
@@ -109,10 +118,29 @@ def apply_findings(
                 to=APVStatus.RESOLVED,
                 log=log,
                 why="read_again",
+                scan_sees=False,
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
     return changes
+
+
+def _leave_to_reports(log: Log, apv: APV) -> None:
+    """The tree no longer holds it, and a report sees it elsewhere: it stays, with nothing of ours under way for it."""
+    if not apv.scan_sees:
+        return
+    if apv.status in (APVStatus.OPEN, APVStatus.SUPPRESSED):
+        APV.objects.filter(pk=apv.pk).update(scan_sees=False)
+        return
+    move_apv(
+        apv,
+        to=APVStatus.OPEN,
+        log=log,
+        why="seen_elsewhere",
+        reason="The default branch no longer holds it, and a report still sees it elsewhere.",
+        remedy=None,
+        scan_sees=False,
+    )
 
 
 def _still_reported(repository: Repository, apvs: Iterable[APV], reading: Reading) -> set[UUID]:

@@ -21,6 +21,7 @@ from immune.models import APV, AliasGroup, DependencyRow, Event, ReportStream, R
 from immune.models.apvs import APVStatus
 from immune.models.reports import Confirmation
 from immune.reading import Reading
+from immune.remedies import _waiting
 
 from .reports import changed, ingest, pip_audit, record, repository, sbom, trivy, trivy_row, vulnerable
 
@@ -208,6 +209,18 @@ def test_a_scan_closes_what_a_report_saw_in_the_tree_once_the_tree_no_longer_hol
     # The report of before comes again: it says nothing new.
     assert changed(ingest(here, report)) == {}
     assert APV.objects.get(package_name="idna").status == APVStatus.RESOLVED
+
+
+def test_what_is_gone_from_the_tree_and_seen_elsewhere_stays_open_with_nothing_under_way(here, tmp_path):
+    publish(tmp_path, record("PYSEC-2026-1", "idna", "3.7"))
+    scan(here, ("idna", "3.6"))
+    ingest(here, trivy(trivy_row("PYSEC-2026-1", "idna", "3.5")), part="image")
+    APV.objects.update(status=APVStatus.APPROVED)
+    scan(here, ("idna", "3.7"))
+    assert only().status == APVStatus.OPEN
+    assert not only().scan_sees
+    assert _waiting(here) == {}  # no manifest could be changed for it
+    assert changed(ingest(here, trivy(), part="image")) == {"closed": 1}
 
 
 def test_what_the_report_itself_suppresses_opens_nothing(here):
