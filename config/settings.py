@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
         "ScanState": "immune.models.repositories.ScanState",
+        "Confirmation": "immune.models.reports.Confirmation",
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }
