@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # What takes minutes or kills servers has a make target of its own; the others are parts, not benchmarks.
-APART = {"chaos", "load", "hop_worker", "api_server"}
+APART = {"chaos", "load", "hop_worker", "api_server", "examples", "wargame_queue"}
 
 
 def names() -> list[str]:

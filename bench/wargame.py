@@ -9,6 +9,8 @@ Every ratio is measured against its peer in the same run, the two alternating ca
 - cold: a wargame with nothing ready, against ``uv venv`` and ``uv pip install`` of both versions plus the same bare runs, each
   with an empty installer cache;
 - workers: the same queue of wargames by one worker and by two.
+
+The queue of many repositories is measured by ``bench.wargame_queue``, the examples are proved by ``bench.examples``.
 """
 
 from __future__ import annotations

@@ -62,6 +62,14 @@ def words(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def webhook_secrets(value: str) -> list[str]:
+    """One, or two while they are changed. A short one could be guessed, and an empty one would believe anybody."""
+    found = words(value)
+    if len(found) > 2 or any(len(secret) < 16 for secret in found):
+        raise ValueError("one secret, or two while rotating, each of at least 16 characters")
+    return found
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def cast(value: str) -> str:
         if value.strip() not in choices:
@@ -152,6 +160,14 @@ VARIABLES: dict[str, Variable] = {
         "What runs scenarios. auto: the strongest here.",
     ),
     "WARGAME_CONCURRENCY": Variable(2, whole(1, 64), "Wargames one process runs at the same time."),
+    "WARGAME_MACHINE_CONCURRENCY": Variable(
+        0,
+        whole(0, 256),
+        "Wargames one machine runs at the same time, over all its processes. 0: by its cores and memory.",
+    ),
+    "EVIDENCE_DAYS": Variable(
+        365, whole(0, 100_000), "Days that evidence is kept which no decision rests on. 0: for ever."
+    ),
     "LAYER_CACHE_MB": Variable(4096, whole(64, 1_000_000), "Size limit of the environment cache."),
     "FORGE": Variable("local", one_of("local", "github"), "Where branches and pull requests are made by default."),
     "GITHUB_TOKEN": Variable("", text, "A token with contents and pull request permissions.", secret=True),
@@ -160,7 +176,9 @@ VARIABLES: dict[str, Variable] = {
     "GITHUB_REPO_OWNER": Variable("", text, "Owner of the repository used when a name has none."),
     "GITHUB_REPO_NAME": Variable("", text, "Repository used when none is named."),
     "GITHUB_API_URL": Variable("https://api.github.com", url("http", "https"), "The REST address (GitHub Enterprise)."),
-    "GITHUB_WEBHOOK_SECRETS": Variable([], words, "One secret, or two while rotating.", secret=True),
+    "GITHUB_WEBHOOK_SECRETS": Variable(
+        [], webhook_secrets, "One secret, or two while rotating; opens /hooks/github.", secret=True
+    ),
     "GIT_HOSTS": Variable(["github.com"], words, "Hosts that repositories given by API or console may lie on."),
     "GIT_ALLOW_PRIVATE_ADDRESSES": Variable(False, flag, "Whether those hosts may resolve to private addresses."),
     "GIT_TIMEOUT_SECONDS": Variable(120, whole(1, 3600), "The longest one git command may take."),
@@ -172,6 +190,9 @@ VARIABLES: dict[str, Variable] = {
     "CHECKPOINT_SECONDS": Variable(900, whole(10, 86_400), "Seconds between two checkpoints."),
     "SWEEP_SECONDS": Variable(10, whole(1, 3600), "Seconds between two looks for work left behind."),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
+    "VEX_SUPPRESSION_DAYS": Variable(
+        90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."
+    ),
     "LANGUAGE_CODE": Variable("en", one_of("en", "pt-br"), "Language of the console before a browser says otherwise."),
     "OSV_BULK_URL": Variable(
         "", text, "Address of the OSV bulk export with {ecosystem} in it. Empty: advisories come from files only."

@@ -231,16 +231,22 @@ DAY = 86_400
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
-    Duty("return_suppressed", 60, "immune.suppression.return_expired", "events"),
+    Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
+    Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
+    Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
 PRIORITY_DUE_DAYS: list[int] = ENV["PRIORITY_DUE_DAYS"]
+VEX_SUPPRESSION_DAYS: int = ENV["VEX_SUPPRESSION_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 WARGAME_CONCURRENCY = ENV["WARGAME_CONCURRENCY"]
+WARGAME_MACHINE_CONCURRENCY: int = ENV["WARGAME_MACHINE_CONCURRENCY"]
+EVIDENCE_DAYS: int = ENV["EVIDENCE_DAYS"]
 LAYER_CACHE_MB = ENV["LAYER_CACHE_MB"]
 FORGE = ENV["FORGE"]
 GITHUB_TOKEN = ENV["GITHUB_TOKEN"]
@@ -291,10 +297,13 @@ SPECTACULAR_SETTINGS = {
         "DecisionChoice": "reviews.models.Choice",
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",
+        "OrderKind": "wargaming.models.OrderKind",
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
         "ScanState": "immune.models.repositories.ScanState",
         "Confirmation": "immune.models.reports.Confirmation",
+        "SuppressionScope": "immune.models.suppressions.SuppressionScope",
+        "Ground": "immune.models.suppressions.Ground",
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

@@ -8,10 +8,10 @@ class ImmuneConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from immune import deliveries, forge_jobs, scans, tasks, work  # noqa: PLC0415 - models are ready only now
+        from immune import deliveries, forge_jobs, hints, scans, tasks, work  # noqa: PLC0415 - models are ready only now
         from immune.events import doorbell  # noqa: PLC0415
         from immune.ingest import jobs  # noqa: PLC0415
 
-        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, jobs.REPORTS):
+        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, jobs.REPORTS, hints.WEBHOOKS):
             work.register(kind)
         doorbell.hear(tasks.wake_workers)

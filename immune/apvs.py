@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,13 @@ from immune.findings import Findings, Found, Package
 from immune.inventory import Dependency
 from immune.models import APV, APVNumber, DependencyRow, ReportStream, Repository, Sighting
 from immune.models.apvs import LIVE, APVStatus
+from immune.reachability.judging import NOT_KNOWN, Reach
 from immune.reading import Reading
 from immune.severity import Severity
+from immune.suppression.services import set_aside_covered
 from immune.transitions import move_apv
+
+Identity = tuple[int, str, str]
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Changes:
     reopened: int = 0
     updated: int = 0
     closed: int = 0
+    suppressed: int = 0
 
 
 def store_dependencies(repository: Repository, dependencies: Iterable[Dependency]) -> None:
@@ -63,10 +68,17 @@ def dependency_rows(
 
 
 def apply_findings(
-    log: Log, repository: Repository, findings: Findings, reading: Reading, *, unresolved: set[Package]
+    log: Log,
+    repository: Repository,
+    findings: Findings,
+    reading: Reading,
+    *,
+    unresolved: set[Package],
+    reach: Mapping[Identity, Reach] | None = None,
 ) -> Changes:
     """Opens an APV for each new problem, refreshes the known ones, closes what this reading no longer holds.
 
+    ``reach``: how near the repository's own code comes to each problem, where that was looked at; it weighs and never closes.
     Nothing is closed while a manifest could not be read, nor where a package's version or a record could not be decided.
     """
     changes = Changes()
@@ -76,13 +88,14 @@ def apply_findings(
     }
     signals = signals_of(found.group.cve for found in findings.found)
     for found in findings.found:
+        near = (reach or {}).get(found.identity, NOT_KNOWN)
         apv = known.pop(found.identity, None)
         said = signals.get(found.group.cve, NO_SIGNALS)
         if apv is None:
-            _open(log, repository, found, said)
+            _open(log, repository, found, said, near)
             changes.opened += 1
         else:
-            _refresh(log, apv, found, said, changes)
+            _refresh(log, apv, found, said, near, changes)
     present = {(d.ecosystem, d.name) for d in reading.dependencies}
     standing = _still_reported(repository, known.values(), reading)
     for identity, apv in known.items():
@@ -122,6 +135,7 @@ def apply_findings(
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
+    changes.suppressed = set_aside_covered(log, repository)
     return changes
 
 
@@ -169,7 +183,7 @@ def _still_reported(repository: Repository, apvs: Iterable[APV], reading: Readin
     return standing
 
 
-def _open(log: Log, repository: Repository, found: Found, signals: Signals) -> APV:
+def _open(log: Log, repository: Repository, found: Found, signals: Signals, near: Reach) -> APV:
     now = timezone.now()
     number = APVNumber.objects.create().pk
     apv = APV(
@@ -180,7 +194,7 @@ def _open(log: Log, repository: Repository, found: Found, signals: Signals) -> A
         package_name=found.package,
         created_at=now,
         updated_at=now,
-        **facts_of(found, signals, now),
+        **facts_of(found, signals, near, now),
     )
     apv.save(force_insert=True)
     note_opened(log, apv)
@@ -211,8 +225,8 @@ def note_updated(log: Log, apv: APV) -> None:
     )
 
 
-def _refresh(log: Log, apv: APV, found: Found, signals: Signals, changes: Changes) -> None:
-    facts = facts_of(found, signals, apv.created_at)
+def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, changes: Changes) -> None:
+    facts = facts_of(found, signals, near, apv.created_at)
     if any(getattr(apv, name) != value for name, value in facts.items()):
         APV.objects.filter(pk=apv.pk).update(updated_at=timezone.now(), **facts)
         for name, value in facts.items():
@@ -230,7 +244,7 @@ def _refresh(log: Log, apv: APV, found: Found, signals: Signals, changes: Change
         changes.reopened += 1
 
 
-def facts_of(found: Found, signals: Signals, opened: datetime) -> dict[str, Any]:
+def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> dict[str, Any]:
     """The columns of an APV that our own matching fills."""
     return {
         "advisory_id": found.group.canonical,
@@ -249,6 +263,8 @@ def facts_of(found: Found, signals: Signals, opened: datetime) -> dict[str, Any]
                 known_exploited=signals.kev is not None,
                 direct=found.direct,
                 fix_available=bool(found.fixed),
+                reachability=near.value,
+                reachability_source=near.source,
             ),
             opened,
         ),

@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection
-from django.db.models import F, Q, QuerySet
+from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from immune.models.work import Work
+from immune.models.work import Turn, Work
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +48,52 @@ def claim(rows: QuerySet[Any], *, lease: timedelta, owner: str, among: int = 8) 
     now = timezone.now()
     free = due(rows, now=now)
     for pk in list(free.order_by("due_at").values_list("pk", flat=True)[:among]):
-        taken = due(rows.model._default_manager.filter(pk=pk), now=now).update(
-            state=RUNNING, owner=owner, lease_until=now + lease, attempts=F("attempts") + 1
-        )
-        if taken:
+        if _take(rows.model, pk, now, lease, owner):
             return rows.model._default_manager.get(pk=pk)
     return None
+
+
+def claim_in_turn(
+    rows: QuerySet[Any], *, kind: str, repository: str, lease: timedelta, owner: str, tries: int = 64
+) -> Any | None:
+    """Like ``claim``, but the repository served the longest ago comes first, then the row that was due first.
+
+    ``repository`` is the path from a row to its repository. So one with a hundred rows waits behind one with a single row after
+    each of its own. Row and turn change in one transaction: who loses the race for the first row sees the winner's turn when it
+    looks again, so no two claimers serve one repository twice in a row past another that waits.
+    """
+    for _ in range(tries):
+        now = timezone.now()
+        served = Turn.objects.filter(kind=kind, repository=OuterRef(repository)).values("served")
+        first = (
+            due(rows, now=now)
+            .annotate(served=Coalesce(Subquery(served), 0))
+            .order_by("served", "due_at", "pk")
+            .values_list("pk", repository)
+            .first()
+        )
+        if first is None:
+            return None
+        with transaction.atomic():
+            if not _take(rows.model, first[0], now, lease, owner):
+                continue
+            last = Turn.objects.filter(kind=kind).aggregate(last=Max("served"))["last"] or 0
+            Turn.objects.bulk_create(
+                [Turn(kind=kind, repository_id=first[1], served=last + 1)],
+                update_conflicts=True,
+                unique_fields=["kind", "repository"],
+                update_fields=["served"],
+            )
+        return rows.model._default_manager.get(pk=first[0])
+    return None
+
+
+def _take(model: type[Work], pk: Any, now: datetime, lease: timedelta, owner: str) -> bool:
+    return bool(
+        due(model._default_manager.filter(pk=pk), now=now).update(
+            state=RUNNING, owner=owner, lease_until=now + lease, attempts=F("attempts") + 1
+        )
+    )
 
 
 def finish(row: Work, *, to: str, **changes: Any) -> None:
@@ -80,13 +121,17 @@ def _ours(row: Work) -> QuerySet[Any]:
 
 
 @contextmanager
-def heartbeat(row: Work, *, lease: timedelta) -> Iterator[threading.Event]:
-    """Extends the lease every third of it from a thread of its own. Yields an Event that is set once the claim is lost."""
+def heartbeat(row: Work, *, lease: timedelta, look: timedelta | None = None) -> Iterator[threading.Event]:
+    """Extends the lease every third of it from a thread of its own. Yields an Event that is set once the claim is lost.
+
+    With ``look`` the beat is that much shorter, so that what a person cancelled stops that soon.
+    """
     lost, stop = threading.Event(), threading.Event()
+    rest = min(lease / 3, look or lease).total_seconds()
 
     def beat() -> None:
         try:
-            while not stop.wait(lease.total_seconds() / 3):
+            while not stop.wait(rest):
                 try:
                     close_old_connections()
                     if not extend(row, lease=lease):

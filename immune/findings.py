@@ -30,6 +30,7 @@ class Found:
     manifests: tuple[str, ...]
     direct: bool | None
     dev_only: bool
+    symbols: tuple[str, ...] = ()  # functions the advisories name
 
     @property
     def identity(self) -> tuple[int, str, str]:
@@ -64,6 +65,7 @@ class Findings:
 def findings_in(dependencies: Iterable[Dependency], knowledge: Knowledge) -> Findings:
     """Matches every pinned registry dependency against what is known of its package."""
     hits: dict[tuple[int, str, str], list[tuple[Dependency, Match]]] = defaultdict(list)
+    symbols: dict[tuple[int, str, str], set[str]] = defaultdict(set)
     withdrawn: set[tuple[int, str, str]] = set()
     undecided: set[tuple[int, str, str]] = set()
     doubts: list[Refusal] = []
@@ -77,11 +79,13 @@ def findings_in(dependencies: Iterable[Dependency], knowledge: Knowledge) -> Fin
                 withdrawn.add(identity)
             elif isinstance(finding.answer, Match):
                 hits[identity].append((dependency, finding.answer))
+                about = (entry for entry in finding.record.affected if entry.package == identity[1:])
+                symbols[identity] |= {symbol for entry in about for symbol in entry.symbols}
             else:
                 undecided.add(identity)
                 where = f"{dependency.manifest}:{dependency.line or ''} {dependency.name} {dependency.version}"
                 doubts.append(Refusal(where, f"{finding.record.id}: {finding.answer.reason}"))
-    found = [_found(groups[identity[0]], identity, matches) for identity, matches in hits.items()]
+    found = [_found(groups[identity[0]], identity, matches, symbols[identity]) for identity, matches in hits.items()]
     return Findings(
         found=tuple(sorted(found, key=lambda f: (f.ecosystem, f.package, f.group.canonical))),
         withdrawn=frozenset(withdrawn - set(hits)),
@@ -102,7 +106,9 @@ def _places(group: Group, matches: list[tuple[Dependency, Match]]) -> list[Place
     ]
 
 
-def _found(group: Group, identity: tuple[int, str, str], matches: list[tuple[Dependency, Match]]) -> Found:
+def _found(
+    group: Group, identity: tuple[int, str, str], matches: list[tuple[Dependency, Match]], symbols: set[str]
+) -> Found:
     _, ecosystem, package = identity
     order = order_for(ecosystem)
     versions = {dependency.version or "" for dependency, _ in matches}
@@ -119,6 +125,7 @@ def _found(group: Group, identity: tuple[int, str, str], matches: list[tuple[Dep
         manifests=tuple(sorted({dependency.manifest for dependency, _ in matches})),
         direct=True if True in directs else (False if directs == {False} else None),
         dev_only=all(dependency.scope is Scope.DEV for dependency, _ in matches),
+        symbols=tuple(sorted(symbols)),
     )
 
 

@@ -35,7 +35,7 @@ def prepare() -> None:
     made = ensure_admin(settings.WORK_DIR)
     if made is not None:
         say(
-            f"Account {made.username} made. Password: {made.password}   (kept in {made.kept_in}; `make password` resets it)"
+            f"Account {made.username} made. Password: {made.password}   (kept in {made.kept_in}; `manage.py password` resets it)"
         )
     for step in STEPS:
         step()

@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from immune.events.log import Log
 from immune.matching import preference
-from immune.models import APV, Advisory, AdvisoryName, AliasGroup, ReportedName, Sighting
+from immune.models import APV, Advisory, AdvisoryName, AliasGroup, ReportedName, Sighting, Suppression, VexStatement
 from immune.models.apvs import APVStatus
 from immune.transitions import move_apv
 
@@ -112,6 +112,8 @@ def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
         APV.objects.filter(pk=kept.pk).update(group=elder)
     APV.objects.filter(group=younger).update(group=elder)
     ReportedName.objects.filter(group=younger).update(group=elder)
+    Suppression.objects.filter(group=younger).update(group=elder)
+    VexStatement.objects.filter(group=younger).update(group=elder)
     younger.delete()
 
 
@@ -126,5 +128,7 @@ def _hand_over_sightings(folded: APV, kept: APV) -> None:
 def _rename(group: AliasGroup, rows: list[Advisory]) -> None:
     best = min(rows, key=lambda row: preference(row.pk, withdrawn=row.withdrawn is not None)).pk
     if group.canonical_id != best:
+        Suppression.objects.filter(group__canonical_id=best).update(group=group)
+        VexStatement.objects.filter(group__canonical_id=best).update(group=group)
         AliasGroup.objects.filter(canonical_id=best).exclude(pk=group.pk).delete()
         AliasGroup.objects.filter(pk=group.pk).update(canonical_id=best)

@@ -26,7 +26,7 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.remedies import AUTHOR, EPOCH, commit_message, retire_moot
 from immune.services import mirror_of, request_scan
-from immune.suppression import suppress_apv
+from immune.suppression.services import suppress_apv
 from immune.transitions import move_apv, move_remedy
 
 LONGEST_WAIT = timedelta(minutes=15)

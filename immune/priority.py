@@ -7,9 +7,10 @@ never below P2 otherwise; an unknown severity is never P4. Unreachability lowers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from immune.severity import Severity
 
@@ -24,10 +25,10 @@ class Priority(StrEnum):
 class Reachability(StrEnum):
     """How near the vulnerable code is to running in the repository."""
 
-    RUNTIME = "runtime"  # seen being called
-    STATIC = "static"  # the named symbol is referred to
+    RUNTIME = "runtime"  # seen being called; nothing here says so yet
+    STATIC = "static"  # a file that imports the package uses a name the advisory gives
     POTENTIAL = "potential"  # the package is imported
-    UNREACHABLE = "unreachable"  # it is not
+    UNREACHABLE = "unreachable"  # it is not, as far as static looking goes
     UNKNOWN = "unknown"
 
 
@@ -76,6 +77,7 @@ class Facts:
     direct: bool | None = None
     fix_available: bool | None = None
     reachability: Reachability = Reachability.UNKNOWN
+    reachability_source: str = ""  # where it was seen, or why it is not known
     criticality: Criticality = Criticality.NORMAL
 
 
@@ -112,7 +114,7 @@ def assess(facts: Facts, pace: Pace | None = None) -> Assessment:
         Factor("epss", "unknown" if facts.epss is None else f"{facts.epss:.3f}", _epss_weight(facts.epss)),
         Factor("direct", _word(facts.direct), _DIRECT[facts.direct]),
         Factor("fix_available", _word(facts.fix_available), _FIX[facts.fix_available]),
-        Factor("reachability", facts.reachability.value, _REACHABILITY[facts.reachability]),
+        Factor("reachability", _shown_reachability(facts), _REACHABILITY[facts.reachability]),
         Factor("criticality", facts.criticality.value, _CRITICALITY[facts.criticality]),
     )
     score = max(0, min(100, sum(factor.weight for factor in factors)))
@@ -140,6 +142,22 @@ def _epss_weight(epss: float | None) -> int:
 
 def _word(value: bool | None) -> str:
     return "unknown" if value is None else "yes" if value else "no"
+
+
+def _shown_reachability(facts: Facts) -> str:
+    return facts.reachability.value + (f" ({facts.reachability_source})" if facts.reachability_source else "")
+
+
+def reachability_in(factors: Iterable[Mapping[str, Any]]) -> tuple[Reachability, str]:
+    """What factors kept as ``name`` and ``value`` say of reachability, with its source: what ``assess`` showed, read back.
+
+    Who weighs again without looking at the code carries it over. Unknown where nothing, or no word of ours, is said.
+    """
+    shown = next((str(factor["value"]) for factor in factors if factor["name"] == "reachability"), "")
+    word, _, source = shown.partition(" (")
+    if word not in {one.value for one in Reachability}:
+        return Reachability.UNKNOWN, ""
+    return Reachability(word), source.removesuffix(")")
 
 
 def _shown_severity(facts: Facts) -> str:

@@ -16,7 +16,7 @@ from immune import apvs, claims, git, git_mirror, reading, rebasing, remedies, w
 from immune.advisories.selectors import knowledge_of
 from immune.events.actors import SYSTEM, Actor
 from immune.events.log import act
-from immune.findings import findings_in, packages_in, unresolved_packages
+from immune.findings import Findings, findings_in, packages_in, unresolved_packages
 from immune.git_checkout import push_back
 from immune.git_process import GitError, Source
 from immune.ingest.knowing import confirm_again
@@ -24,6 +24,9 @@ from immune.ingest.services import match_components_again
 from immune.models import APV, ForgeJob, Repository, Scan
 from immune.models.apvs import APVStatus
 from immune.models.repositories import ScanState
+from immune.priority import Reachability
+from immune.reachability.judging import ECOSYSTEMS, Reach, names_of, reach_of
+from immune.reachability.tree import sources_of
 from immune.services import Refused, checked_url, mirror_of
 from immune.transitions import move_apv
 
@@ -78,6 +81,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
     dependencies = found.dependencies
     knowledge = knowledge_of(packages_in(dependencies))
     findings = findings_in(dependencies, knowledge)
+    reach = _reach(mirror, head, findings)
     refused = [*found.refused, *findings.doubts]
     problem = ""
     if not found.inventories and not found.refused:
@@ -88,7 +92,9 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         if not claims.extend(scan, lease=SCANS.lease):
             raise claims.LostClaim(f"scan {scan.pk} was taken over")
         apvs.store_dependencies(repository, dependencies)
-        changes = apvs.apply_findings(log, repository, findings, found, unresolved=unresolved_packages(dependencies))
+        changes = apvs.apply_findings(
+            log, repository, findings, found, unresolved=unresolved_packages(dependencies), reach=reach
+        )
         remedies.retire_moot(log, repository)
         Repository.objects.filter(pk=repository.pk).update(
             default_branch=branch, head_commit=head, read_at=timezone.now(), problem=problem
@@ -102,12 +108,33 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         "reopened": changes.reopened,
         "updated": changes.updated,
         "closed": changes.closed,
+        "suppressed": changes.suppressed,
         "manifests": len(found.inventories),
         "refused": [{"source": refusal.source, "reason": refusal.reason} for refusal in refused][:1000],
     }
     if problem and not found.inventories:
         raise CannotRead("no_manifest" if not found.refused else "unreadable", _explained(problem, result))
     return remedies.Workbench(repository, mirror, found, knowledge), result
+
+
+def _reach(mirror: git.Mirror, head: str, findings: Findings) -> dict[apvs.Identity, Reach]:
+    """How near the repository's own code comes to what was found. Outside any transaction: it reads many files."""
+    looked_at = [one for one in findings.found if one.ecosystem in ECOSYSTEMS]
+    if not looked_at:
+        return {}
+    try:
+        names = [names_of(one.ecosystem, one.package, one.symbols) for one in looked_at]
+        sources = sources_of(mirror, head, frozenset().union(*names))
+    except GitError as error:
+        if error.passing:
+            raise
+        return {one.identity: Reach(Reachability.UNKNOWN, error.message) for one in looked_at}
+    return {
+        one.identity: reach_of(
+            sources, ecosystem=one.ecosystem, package=one.package, symbols=one.symbols, direct=one.direct
+        )
+        for one in looked_at
+    }
 
 
 def _explained(problem: str, result: dict[str, Any]) -> str:

@@ -22,10 +22,12 @@ log = structlog.get_logger(__name__)
 def work(kind: str, pk: str | None = None) -> None:
     """Runs one row of a kind of work, if it can still be claimed; without ``pk``, rows of the kind until none is left.
 
-    A kind with slots looks on by itself, since those it kept waiting got no answer to their message.
+    A kind with slots looks on by itself, since those it kept waiting got no answer to their message. Where repositories take
+    turns, the row named is not the one that is run: messages come in the order of asking, and that is what turns are there against.
     """
-    ran = registry.run_one(kind, pk=pk)
-    if ran and (pk is None or registry.kind_named(kind).slots is not None):
+    known = registry.kind_named(kind)
+    ran = registry.run_one(kind, pk=None if known.turn else pk)
+    if ran and (pk is None or known.slots is not None):
         registry.run_all(kind)
 
 

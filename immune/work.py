@@ -17,6 +17,7 @@ import structlog
 from django.db.models import Q, QuerySet
 
 from immune import claims
+from immune.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,11 @@ class Kind:
     scope: Callable[[Any], Q]
     lease: timedelta = timedelta(seconds=60)
     attempts: int = 5
-    slots: threading.BoundedSemaphore | None = None  # how many of this kind one process runs at a time
+    look: timedelta | None = None  # how soon a lost claim is noticed; None: at a third of the lease
+    slots: Slots | None = None  # how many of this kind run at a time
+    turn: str = (
+        ""  # path to the repository; then repositories take turns, and a wake-up for one row starts whose turn it is
+    )
 
 
 _kinds: dict[str, Kind] = {}
@@ -60,12 +65,8 @@ def run_one(name: str, *, pk: str | None = None, repository: Any = None) -> bool
     if kind.slots is None:
         return _claim_and_run(kind, pk, repository)
     # Not waited for: whoever holds a slot looks for the next row when it is done, and a thread that waited would be missed.
-    if not kind.slots.acquire(blocking=False):
-        return False
-    try:
-        return _claim_and_run(kind, pk, repository)
-    finally:
-        kind.slots.release()
+    with kind.slots.one() as held:
+        return held and _claim_and_run(kind, pk, repository)
 
 
 def run_all(name: str) -> None:
@@ -80,12 +81,20 @@ def _claim_and_run(kind: Kind, pk: str | None, repository: Any) -> bool:
         rows = rows.filter(pk=pk)
     if repository is not None:
         rows = rows.filter(kind.scope(repository))
-    row = claims.claim(rows, lease=kind.lease, owner=claims.new_owner())
+    row = _claimed(kind, rows)
     if row is None:
         return False
     with structlog.contextvars.bound_contextvars(work=kind.name, pk=str(row.pk), attempt=row.attempts):
         _run(kind, row)
     return True
+
+
+def _claimed(kind: Kind, rows: QuerySet[Any]) -> Any | None:
+    owner = claims.new_owner()
+    if not kind.turn:
+        return claims.claim(rows, lease=kind.lease, owner=owner)
+    taken = claims.claim_in_turn(rows, kind=kind.name, repository=kind.turn, lease=kind.lease, owner=owner)
+    return None if taken is None else kind.rows().get(pk=taken.pk)
 
 
 def _run(kind: Kind, row: Any) -> None:
@@ -94,7 +103,7 @@ def _run(kind: Kind, row: Any) -> None:
             # The attempts before this one ended without a word: whoever held it was killed, perhaps by the work itself.
             kind.give_up(row, row.last_error or "every attempt ended without an answer")
             return
-        with claims.heartbeat(row, lease=kind.lease) as lost:
+        with claims.heartbeat(row, lease=kind.lease, look=kind.look) as lost:
             kind.run(row, lost)
     except claims.LostClaim:
         log.info("claim_lost")

@@ -17,9 +17,10 @@ from immune.models import (
     ReportJob,
     Repository,
     Scan,
+    Suppression,
     Team,
 )
-from reviews.console import given_up, lists, people, queue, work
+from reviews.console import given_up, lists, people, queue, set_aside, work
 from reviews.models import Decision, Review
 from wargaming.models import Wargame
 
@@ -28,6 +29,7 @@ for model, page in {
     Review: queue.ReviewAdmin,
     Decision: lists.DecisionAdmin,
     APV: lists.ApvAdmin,
+    Suppression: set_aside.SuppressionAdmin,
     Advisory: lists.AdvisoryAdmin,
     Remedy: lists.RemedyAdmin,
     Wargame: lists.WargameAdmin,

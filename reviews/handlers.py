@@ -59,10 +59,13 @@ def end_when_moot(event: Happened) -> None:
     apv_id = UUID(event.subject.partition(":")[2])
     with act(SYSTEM) as log:
         waiting = Review.objects.exclude(state=ReviewState.DECIDED).filter(items__apv=apv_id)
-        for review in waiting.select_for_update(of=("self",)):
+        for review in waiting.select_related("remedy").select_for_update(of=("self",)):
             asked_about = APV.objects.filter(review_items__review=review)
             if not asked_about.filter(status__in=(APVStatus.IN_REVIEW, APVStatus.NO_FIX)).exists():
                 rounds.end_round(log, review, why="moot", because="None of its APVs waits for this answer any more.")
+                # Proved anew, and that may have ended before we came: then nothing else would open the next round.
+                if review.remedy is not None and asked_about.filter(status=APVStatus.WARGAMING).exists():
+                    rounds.open_round(log, remedy=review.remedy, because="It was put to the proof again.")
 
 
 @subscribe("reviews.ask_again_when_refused", "forge_job.finished")

@@ -22,6 +22,7 @@ class Facts:
     priority: str
     bump: str
     has_remedy: bool
+    vouched: bool = True  # whether somebody stands for every scenario that speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ def advise(facts: Facts, policy: Policy = DEFAULT) -> Advice:
     if verdict == "NOT_REPRODUCED":
         return advice(
             "ask", "At least one weakness did not show before the patch, so its absence after proves nothing."
+        )
+    if not facts.vouched:
+        return advice(
+            "ask", "It rests on a scenario that nobody but its author stands for; a second person has to accept it."
         )
     if confidence < policy.minimum_confidence:
         return advice(

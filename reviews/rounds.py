@@ -17,7 +17,8 @@ from immune.transitions import move_apv
 from reviews import policy
 from reviews.models import Review, ReviewItem, ReviewState
 from reviews.transitions import move_review
-from wargaming.models import Trust, Wargame, WargameState
+from wargaming.models import COUNTING, Wargame, WargameState
+from wargaming.speaking import speaking, vouched
 
 # What has ended for itself is no longer asked about, whatever the remedy once was made for.
 ENDED = (APVStatus.RESOLVED, APVStatus.WITHDRAWN, APVStatus.MERGED, APVStatus.SUPPRESSED)
@@ -34,15 +35,15 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
     apvs = list(remedy.apvs.exclude(status__in=ENDED).select_for_update().order_by("priority", "apv_code"))
     if not apvs or Review.objects.filter(remedy=remedy).exclude(state=ReviewState.DECIDED).exists():
         return None
-    wargames = list(Wargame.objects.filter(remedy=remedy, head_commit=remedy.head_commit))
+    wargames = list(Wargame.objects.filter(remedy=remedy, head_commit=remedy.head_commit).filter(COUNTING))
     if any(wargame.state in (WargameState.PENDING, WargameState.RUNNING) for wargame in wargames):
         return None
     asked_about = {apv.pk for apv in apvs}
-    speaking = _weakest_per_apv([wargame for wargame in wargames if wargame.apv_id in asked_about])
-    known = [(w.verdict, _counted(w)) for w in speaking.values()]
+    spoke = _speaking_per_apv([wargame for wargame in wargames if wargame.apv_id in asked_about])
+    known = [(w.verdict, _counted(w)) for w in spoke.values()]
     # An APV for which no wargame spoke is not proved, whatever the others say.
-    verdicts = known if len(speaking) == len(apvs) else [*known, ("INCONCLUSIVE", 0.0)]
-    advice = policy.advise(_facts(remedy, apvs, verdicts))
+    verdicts = known if len(spoke) == len(apvs) else [*known, ("INCONCLUSIVE", 0.0)]
+    advice = policy.advise(_facts(remedy, apvs, verdicts, all(map(vouched, spoke.values()))))
     weakest = policy.weakest(verdicts)
     review = Review.objects.create(
         repository_id=remedy.repository_id,
@@ -50,7 +51,7 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
         round=_next_round(Review.objects.filter(remedy=remedy).aggregate(last=Max("round"))["last"]),
         head_commit=remedy.head_commit,
         patch_digest=remedy.patch_digest,
-        evidence_digest=_evidence_digest(remedy, speaking.values()),
+        evidence_digest=_evidence_digest(remedy, spoke.values()),
         weakest_verdict=weakest[0] if weakest else "",
         confidence=weakest[1] if weakest else None,
         recommendation=advice.recommendation,
@@ -61,7 +62,7 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
         priority=min(apv.priority for apv in apvs),
     )
     for apv in apvs:
-        wargame = speaking.get(apv.pk)
+        wargame = spoke.get(apv.pk)
         ReviewItem.objects.create(
             review=review,
             apv=apv,
@@ -100,36 +101,28 @@ def end_round(log: Log, review: Review, *, why: str, because: str) -> None:
     move_review(review, to=ReviewState.DECIDED, log=log, why=why, closed_because=because)
 
 
-def _facts(remedy: Remedy, apvs: Sequence[APV], verdicts: Sequence[tuple[str, float]]) -> policy.Facts:
+def _facts(
+    remedy: Remedy, apvs: Sequence[APV], verdicts: Sequence[tuple[str, float]], is_vouched: bool
+) -> policy.Facts:
     return policy.Facts(
         verdicts=tuple(verdicts),
         severity=apvs[0].severity,
         priority=min((apv.priority for apv in apvs), default=Priority.P4),
         bump=remedy.bump,
         has_remedy=True,
+        vouched=is_vouched,
     )
 
 
-def _weakest_per_apv(wargames: Sequence[Wargame]) -> dict[object, Wargame]:
-    """Several scenarios for one APV: the weakest verdict counts, then the lowest confidence."""
-    found: dict[object, Wargame] = {}
-    for wargame in wargames:
-        if wargame.state != WargameState.FINISHED:
-            continue
-        other = found.get(wargame.apv_id)
-        if other is None or _strength(wargame) < _strength(other):
-            found[wargame.apv_id] = wargame
-    return found
+def _speaking_per_apv(wargames: Sequence[Wargame]) -> dict[object, Wargame]:
+    found = {apv: speaking([w for w in wargames if w.apv_id == apv]) for apv in {w.apv_id for w in wargames}}
+    return {apv: wargame for apv, wargame in found.items() if wargame is not None}
 
 
 def _counted(wargame: Wargame) -> float:
-    """The confidence as far as it counts: what only the repository's own scenario shows is vouched for by nobody else."""
+    """The confidence as far as it counts: what only a scenario shows that nobody stands for is no ground for an approval."""
     confidence = wargame.confidence or 0.0
-    return confidence if wargame.trust in ("", Trust.SHIPPED) else min(confidence, UNVOUCHED)
-
-
-def _strength(wargame: Wargame) -> tuple[int, float]:
-    return policy.WEAKEST_FIRST.index(wargame.verdict), wargame.confidence or 0.0
+    return confidence if vouched(wargame) else min(confidence, UNVOUCHED)
 
 
 def _evidence_digest(remedy: Remedy, wargames: Iterable[Wargame]) -> str:

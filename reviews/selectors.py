@@ -103,7 +103,7 @@ def review_by_id(viewer: Viewer, pk: UUID | str) -> Review | None:
 
 def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
     """Adds what a review page shows, in a constant number of queries."""
-    wargames = Wargame.objects.prefetch_related("runs")
+    wargames = Wargame.objects.prefetch_related("runs", "orders")
     items = ReviewItem.objects.select_related("apv__group").prefetch_related(
         Prefetch("wargame", queryset=wargames), "apv__group__advisories"
     )

@@ -17,7 +17,7 @@ from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
 from immune.people.selectors import Viewer, visible_repositories
-from immune.suppression import suppress_apv
+from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
 from reviews import metrics, rounds
 from reviews.decisions import ACTIONS, FINAL, Asked, complaints
@@ -214,7 +214,9 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
         move_review(review, to=ReviewState.PENDING, log=log, why="approved_once", claimed_by=None, claimed_until=None)
     if decision.decision == "approve" and decision.is_final:
         for apv in apvs:
-            move_apv(apv, to=APVStatus.APPROVED, log=log, why="approved")
+            # One of them may have been resolved or set aside since the round opened: the others are approved all the same.
+            if apv.status not in rounds.ENDED:
+                move_apv(apv, to=APVStatus.APPROVED, log=log, why="approved")
     if decision.decision == "reject" and review.remedy is None and decision.suppress:
         for apv in apvs:
             suppress_apv(
@@ -330,6 +332,8 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["head_commit"] = {"seen": asked.seen_head, "now": review.head_commit}
     if asked.seen_patch and asked.seen_patch != review.patch_digest:
         changed["patch_digest"] = {"seen": asked.seen_patch, "now": review.patch_digest}
+    if APV.objects.filter(review_items__review=review, status=APVStatus.WARGAMING).exists():
+        changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:

@@ -7,14 +7,11 @@ an empty answer is no promise. A module whose source cannot be read is reported 
 from __future__ import annotations
 
 import ast
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# CPython 3.11 counts the depth of a tree it hands over for the whole process: two threads at it, switched by a finalizer, end in
-# a SystemError (python/cpython#106905). Whatever else compiles meanwhile can still disturb one, hence the attempts.
-_ONE_AT_A_TIME = threading.Lock()
-_ATTEMPTS = 3
+from immune.python_source import parsed
+
 _DYNAMIC = "__getattr__"  # a module that makes names when asked (PEP 562)
 
 
@@ -60,7 +57,7 @@ def public_api(sources: Mapping[str, str | None]) -> PublicApi:
         if source is None:
             unclear.add(module)
             continue
-        tree = _parsed(source)
+        tree = parsed(source)
         if tree is None:
             unclear.add(module)
             continue
@@ -69,19 +66,6 @@ def public_api(sources: Mapping[str, str | None]) -> PublicApi:
         if dynamic:
             unclear.add(module)
     return PublicApi(frozenset(names), frozenset(unclear))
-
-
-def _parsed(source: str) -> ast.Module | None:
-    """The tree of a source; None when it cannot be read."""
-    for _ in range(_ATTEMPTS):
-        try:
-            with _ONE_AT_A_TIME:
-                return ast.parse(source)
-        except SystemError:
-            continue
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            break
-    return None
 
 
 def _module_name(path: str) -> str:
@@ -136,7 +120,7 @@ def uses_of(packages: Iterable[str], sources: Mapping[str, str]) -> tuple[tuple[
     uses: set[Use] = set()
     unreadable = []
     for path, source in sources.items():
-        tree = _parsed(source)
+        tree = parsed(source)
         if tree is None:
             unreadable.append(path)
             continue

@@ -14,4 +14,5 @@ class WargamingConfig(AppConfig):
         from wargaming.services import WARGAMES  # noqa: PLC0415
 
         work.register(WARGAMES)
-        import_module("wargaming.handlers")
+        for name in ("handlers", "metrics"):
+            import_module(f"wargaming.{name}")

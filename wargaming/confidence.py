@@ -58,7 +58,10 @@ class Grounds:
 
 def factors(grounds: Grounds) -> tuple[Factor, ...]:
     """The factors in their documented order."""
-    proof = 1.0 if grounds.observed_from_outside else (0.8 if grounds.protocol >= 2 else 0.6)
+    # A scenario says itself how it observes. Of one nobody stands for that is a claim, and counts as a plain script's word.
+    believed = grounds.shipped or grounds.accepted
+    outside = grounds.observed_from_outside and believed
+    proof = 1.0 if outside else (0.8 if grounds.protocol >= 2 else 0.6)
     source, source_words = (
         (1.0, "shipped") if grounds.shipped else (0.7, "accepted") if grounds.accepted else (0.3, "not accepted")
     )
@@ -67,7 +70,9 @@ def factors(grounds: Grounds) -> tuple[Factor, ...]:
         "proof": (
             proof,
             "judged by another process"
-            if proof == 1.0
+            if outside
+            else f"says it judges from another process; nobody accepted it, so protocol {grounds.protocol} counts"
+            if grounds.observed_from_outside
             else f"judged by the script itself, protocol {grounds.protocol}",
         ),
         "scenario_source": (source, source_words),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from packaging.version import InvalidVersion, Version
@@ -182,11 +183,28 @@ class _Wargame:
         except EnvironmentFailed as error:
             lost = Built(None, error.reason, str(error))
             return self._result(None, (lost, lost), ((), ()))
-        built = self.workshop.build(*self.specs) if self.locks is None else self.workshop.from_locks(*self.locks)
-        with self.workshop.layers.in_use(built[0].layer, built[1].layer):
+        with self._held_environments() as built:
             observed = (self._observe(built[0].layer, runtime), self._observe(built[1].layer, runtime))
             self._rounds(runtime, built)
         return self._result(runtime, built, observed)
+
+    @contextmanager
+    def _held_environments(self) -> Iterator[tuple[Built, Built]]:
+        """Both sides, kept from being evicted. One that went between being built and being held is built again."""
+        with ExitStack() as held:
+            for last in (False, False, True):
+                built = (
+                    self.workshop.build(*self.specs) if self.locks is None else self.workshop.from_locks(*self.locks)
+                )
+                try:
+                    held.enter_context(self.workshop.layers.in_use(built[0].layer, built[1].layer))
+                except EnvironmentFailed as error:
+                    if not last:
+                        continue
+                    gone = Built(None, error.reason, str(error))
+                    built = (gone, gone)
+                break
+            yield built
 
     def _tell(self, progress: Progress) -> None:
         if self.on_progress is not None:

@@ -3,6 +3,8 @@ evidence."""
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class WargameError(Exception):
     """Something the engine could not or would not do; ``reason`` is a short stable word, the message is for people."""
@@ -30,3 +32,20 @@ class SandboxUnavailable(WargameError):
 
 class SandboxRefused(WargameError):
     """The driver works, but does not run this (an untrusted scenario without isolation, for example)."""
+
+
+class OrderRefused(Exception):
+    """What a person asked of a wargame or a scenario will not be done; ``reason`` is machine-readable, the text for people."""
+
+    def __init__(self, reason: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
+
+
+class OrderNotAllowed(OrderRefused):
+    """The account's role or token does not permit it."""
+
+
+class OrderTooLate(OrderRefused):
+    """It is no longer, or not yet, in the state in which that can be asked."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from wargaming.engine import Run, Side, WargameResult
 from wargaming.errors import WargameError
+from wargaming.sandbox.base import Trust
 from wargaming.scenarios import Scenario
 
 FORMAT = 1
@@ -51,9 +52,15 @@ class Bundle:
 
 
 def evidence_bundle(
-    result: WargameResult, scenario: Scenario, *, tools: Mapping[str, str], binding: Binding | None = None
+    result: WargameResult,
+    scenario: Scenario,
+    *,
+    tools: Mapping[str, str],
+    binding: Binding | None = None,
+    accepted: bool = False,
 ) -> bytes:
-    """The archive of one wargame; ``tools`` maps a tool's name to its version."""
+    """The archive of one wargame; ``tools`` maps a tool's name to its version, ``accepted`` says that somebody stood for the
+    scenario (the project itself, or a second person) when it ran."""
     entries: dict[str, bytes] = {f"scenario/{name}": data for name, data in scenario.files.items()}
     entries |= {"locks/before": result.before.lock.encode(), "locks/after": result.after.lock.encode()}
     runs = []
@@ -69,6 +76,7 @@ def evidence_bundle(
             "id": scenario.id,
             "digest": scenario.digest,
             "trust": scenario.trust,
+            "accepted": accepted or scenario.trust is Trust.SHIPPED,
             "ecosystem": scenario.ecosystem,
             "package": scenario.package,
         },

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from immune.events.actors import SYSTEM
+from immune.events.log import act
 from immune.events.subscriptions import Happened, subscribe
 from immune.models import Remedy
 from immune.models.remedies import LIVE_REMEDIES, RemedyState
-from wargaming.models import Wargame, WargameState
+from wargaming.errors import OrderTooLate
+from wargaming.models import COUNTING, AttachedScenario, Trust, Wargame, WargameState
+from wargaming.orders import ASKING, again_locked
 from wargaming.services import cancel_wargame, queue_wargames
 
 
@@ -29,3 +33,30 @@ def stop(event: Happened) -> None:
         waiting = waiting.exclude(head_commit=remedy.head_commit)
     for wargame in waiting.select_related("apv"):
         cancel_wargame(actor=SYSTEM, wargame=wargame)
+
+
+@subscribe("wargaming.prove_with_scenario", "scenario.attached", "scenario.accepted")
+def prove_with_scenario(event: Happened) -> None:
+    """A scenario that was attached is run; one that was accepted meanwhile is run again, to count in full."""
+    row = AttachedScenario.objects.select_related("apv__remedy__repository").get(
+        pk=UUID(event.subject.partition(":")[2])
+    )
+    remedy = row.apv.remedy
+    if remedy is None or remedy.state not in LIVE_REMEDIES or row.apv.status not in ASKING:
+        return
+    queue_wargames(remedy)
+    if row.accepted_by_id is None:
+        return
+    shown = Wargame.objects.filter(
+        COUNTING,
+        apv=row.apv,
+        remedy=remedy,
+        head_commit=remedy.head_commit,
+        scenario_digest=row.content_id,
+        trust=Trust.ATTACHED,
+        state=WargameState.FINISHED,
+        accepted=False,
+    ).first()
+    if shown is not None:
+        with act(SYSTEM) as log, suppress(OrderTooLate):
+            again_locked(log, shown)

@@ -21,24 +21,41 @@ class Trust(models.TextChoices):
     ATTACHED = "attached", _("attached by a person")
 
 
+class ScenarioContent(models.Model):
+    """The files of an attached scenario, once whatever it is attached to, named by their digest."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    files = models.JSONField(help_text=_("Name → content of each file, base64"))
+
+    class Meta:
+        db_table = "scenario_contents"
+
+    def __str__(self) -> str:
+        return self.digest
+
+
 class AttachedScenario(models.Model):
-    """A scenario a reviewer or an API client attached to an APV: untrusted until a second person accepted it."""
+    """A scenario a reviewer or an API client attached to an APV: untrusted until a second person accepted it.
+
+    Of one name the highest version counts; those before it are kept to be seen.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     apv = models.ForeignKey(APV, on_delete=models.CASCADE, related_name="scenarios")
-    version = models.PositiveIntegerField(default=1)
-    digest = models.CharField(max_length=64)
-    files = models.JSONField(help_text=_("Name → text of each file"))
+    name = models.CharField(_("scenario"), max_length=200)
+    version = models.PositiveIntegerField(_("version"), default=1)
+    content = models.ForeignKey(ScenarioContent, on_delete=models.PROTECT, related_name="attached")
     attached_by = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     accepted_by = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
+    created_at = models.DateTimeField(_("attached"), default=timezone.now)
 
     class Meta:
         db_table = "attached_scenarios"
         verbose_name = _("attached scenario")
         verbose_name_plural = _("attached scenarios")
         constraints = [
-            models.UniqueConstraint(fields=["apv", "version"], name="attached_scenarios_version_once"),
+            models.UniqueConstraint(fields=["apv", "name", "version"], name="attached_scenarios_version_once"),
             models.CheckConstraint(
                 condition=models.Q(accepted_by__isnull=True) | ~models.Q(accepted_by=models.F("attached_by")),
                 name="attached_scenarios_accepted_by_another",
@@ -46,7 +63,25 @@ class AttachedScenario(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.apv} v{self.version}"
+        return f"{self.apv} · {self.name} v{self.version}"
+
+
+class RefusedScenario(models.Model):
+    """A scenario in the target's own folder that is none, with what is wrong with it, at one base of a remedy."""
+
+    remedy = models.ForeignKey(Remedy, on_delete=models.CASCADE, related_name="refused_scenarios")
+    base_commit = models.CharField(max_length=64)
+    folder = models.CharField(max_length=300)
+    problems = models.JSONField(help_text=_("[[where, what], …]"))
+
+    class Meta:
+        db_table = "refused_scenarios"
+        constraints = [
+            models.UniqueConstraint(fields=["remedy", "base_commit", "folder"], name="refused_scenarios_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.folder
 
 
 class WargameState(models.TextChoices):
@@ -66,6 +101,9 @@ class Wargame(Work):
     scenario = models.CharField(_("scenario"), max_length=200, blank=True)
     scenario_digest = models.CharField(max_length=64, blank=True)
     trust = models.CharField(_("source"), max_length=12, choices=Trust, blank=True)
+    accepted = models.BooleanField(_("accepted"), default=False, help_text=_("Whether its scenario was when it ran"))
+    superseded = models.BooleanField(default=False, help_text=_("A newer version of its scenario counts instead"))
+    retry_of = models.OneToOneField("self", on_delete=models.CASCADE, null=True, blank=True, related_name="retry")
     base_commit = models.CharField(max_length=64)
     head_commit = models.CharField(max_length=64)
     patch_digest = models.CharField(max_length=64)
@@ -90,8 +128,11 @@ class Wargame(Work):
         verbose_name_plural = _("wargames")
         indexes = [models.Index(fields=["state", "due_at"], name="ix_wargames_due")]
         constraints = [
+            # Retries hang on one another, one each: the row without a retry is the one that counts.
             models.UniqueConstraint(
-                fields=["apv", "remedy", "head_commit", "scenario_digest"], name="wargames_once_per_head_and_scenario"
+                fields=["apv", "remedy", "head_commit", "scenario_digest"],
+                condition=models.Q(retry_of__isnull=True),
+                name="wargames_once_per_head_and_scenario",
             ),
             models.CheckConstraint(condition=models.Q(state__in=WargameState.values), name="wargames_state_known"),
             models.CheckConstraint(
@@ -105,6 +146,36 @@ class Wargame(Work):
 
     def __str__(self) -> str:
         return f"{self.apv} · {self.scenario or 'no scenario'}"
+
+
+# Of all wargames of a head, those that count: the last of each line of retries, of scenarios not replaced by a newer version.
+COUNTING = models.Q(retry__isnull=True, superseded=False)
+
+
+class OrderKind(models.TextChoices):
+    CANCEL = "cancel", _("cancel")
+    RETRY = "retry", _("retry")
+
+
+class WargameOrder(models.Model):
+    """That a person cancelled a wargame or asked for it once more, and why."""
+
+    wargame = models.ForeignKey(Wargame, on_delete=models.CASCADE, related_name="orders")
+    kind = models.CharField(_("what"), max_length=10, choices=OrderKind)
+    by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="+")
+    by_name = models.CharField(_("by"), max_length=200)
+    reason = models.TextField(_("reason"))
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "wargame_orders"
+        ordering = ["created_at"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind__in=OrderKind.values), name="wargame_orders_known")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.wargame_id}"
 
 
 class Run(models.Model):
@@ -135,11 +206,12 @@ class Run(models.Model):
 
 
 class Evidence(models.Model):
-    """What a wargame observed, as one archive named by its hash."""
+    """What a wargame observed, as one archive named by its hash. ``removed_at``: when its content was given up for its age."""
 
     digest = models.CharField(primary_key=True, max_length=64)
     archive = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
 
     class Meta:
         db_table = "evidence"

@@ -20,19 +20,31 @@ from immune.events.actors import SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.git_process import GitError
 from immune.models import APV, Remedy
-from immune.models.apvs import WEAKEST_FIRST
+from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES
-from wargaming.catalogue import Offered, ScenarioGone, scenario_of, scenarios_for
+from immune.slots import Slots, machine_slots
+from immune.transitions import move_apv
+from wargaming.catalogue import (
+    Offered,
+    RefusedFolder,
+    ScenarioGone,
+    counting_versions,
+    repository_scenarios,
+    scenario_of,
+    scenarios_for,
+)
 from wargaming.engine import Context, Progress, WargameResult, run_wargame
 from wargaming.engine import Run as EngineRun
 from wargaming.environments.workshop import Workshop
 from wargaming.errors import WargameError
 from wargaming.evidence import Binding, evidence_bundle, run_record
 from wargaming.home import Home
-from wargaming.models import Evidence, Run, Wargame, WargameState
+from wargaming.models import COUNTING, Evidence, RefusedScenario, Run, Trust, Wargame, WargameState
 from wargaming.sandbox import drivers
 from wargaming.sandbox.base import Driver
+from wargaming.scenarios import MAX_MEMORY_MB
 from wargaming.setting import environments_of
+from wargaming.speaking import speaking
 from wargaming.standalone import tool_versions
 from wargaming.verdict import OwnTests, Verdict
 
@@ -43,6 +55,7 @@ def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
     """Queues one wargame per APV and scenario for the remedy's present head. Idempotent. Returns how many are new."""
     # Reading scenarios asks git, so it happens before the transaction.
     offers = {apv: scenarios_for(apv, remedy) for apv in remedy.apvs.select_related("group").order_by("priority")}
+    refused = [found for found in repository_scenarios(remedy) if isinstance(found, RefusedFolder)]
     made = 0
     with act(actor) as log_:
         remedy = Remedy.objects.select_for_update(of=("self",)).get(pk=remedy.pk)
@@ -50,16 +63,35 @@ def queue_wargames(remedy: Remedy, *, actor: Actor = SYSTEM) -> int:
             return 0
         for apv, offered in offers.items():
             wanted: list[Offered | None] = [*offered] or [None]
+            # What could be told without a scenario is nothing beside what one shows.
+            without = Wargame.objects.filter(apv=apv, remedy=remedy, head_commit=remedy.head_commit, scenario_digest="")
+            without.update(superseded=bool(offered))
             made += sum(_queue(log_, apv, remedy, offer) for offer in wanted)
+        if made:
+            # Asked about already: a scenario was attached meanwhile. The round ends, and opens again with what it shows.
+            for apv in remedy.apvs.filter(status=APVStatus.IN_REVIEW):
+                move_apv(apv, to=APVStatus.WARGAMING, log=log_, why="proved_again")
+        RefusedScenario.objects.filter(remedy=remedy, base_commit=remedy.base_commit).delete()
+        RefusedScenario.objects.bulk_create(
+            RefusedScenario(
+                remedy=remedy,
+                base_commit=remedy.base_commit,
+                folder=_text(one.folder)[:300],
+                problems=[[_text(where)[:200], _text(what)[:500]] for where, what in one.problems[:20]],
+            )
+            for one in refused[:50]
+        )
     return made
 
 
 def _queue(log_: Log, apv: APV, remedy: Remedy, offer: Offered | None) -> int:
+    digest = offer.scenario.digest if offer else ""
     wargame, made = Wargame.objects.get_or_create(
         apv=apv,
         remedy=remedy,
         head_commit=remedy.head_commit,
-        scenario_digest=offer.scenario.digest if offer else "",
+        scenario_digest=digest,
+        retry_of=None,
         defaults={
             "scenario": offer.scenario.id if offer else "",
             "trust": offer.scenario.trust.value if offer else "",
@@ -68,9 +100,37 @@ def _queue(log_: Log, apv: APV, remedy: Remedy, offer: Offered | None) -> int:
         },
     )
     if made:
-        _note(log_, "wargame.queued", wargame, {"scenario": wargame.scenario})
-        log_.wake("wargame", wargame.pk)
-    return int(made)
+        _announce(log_, wargame)
+        return 1
+    same = Wargame.objects.filter(apv=apv, remedy=remedy, head_commit=remedy.head_commit, scenario_digest=digest)
+    last = same.get(retry__isnull=True)
+    if last.state == WargameState.CANCELLED and not last.orders.exists():
+        # Ended because the change was another for a while; now it is this one again.
+        queue_again(log_, last)
+        return 1
+    return 0
+
+
+def queue_again(log_: Log, wargame: Wargame) -> Wargame:
+    """Queues an ended wargame once more, beside what it showed before. The caller holds the remedy and has looked that it ended."""
+    again = Wargame.objects.create(
+        apv=wargame.apv,
+        remedy=wargame.remedy,
+        scenario=wargame.scenario,
+        scenario_digest=wargame.scenario_digest,
+        trust=wargame.trust,
+        base_commit=wargame.base_commit,
+        head_commit=wargame.head_commit,
+        patch_digest=wargame.patch_digest,
+        retry_of=wargame,
+    )
+    _announce(log_, again)
+    return again
+
+
+def _announce(log_: Log, wargame: Wargame) -> None:
+    _note(log_, "wargame.queued", wargame, {"scenario": wargame.scenario})
+    log_.wake("wargame", wargame.pk)
 
 
 def run(wargame: Wargame, lost: threading.Event) -> None:
@@ -89,7 +149,10 @@ def run(wargame: Wargame, lost: threading.Event) -> None:
     except ScenarioGone as error:
         _inconclusive(wargame, "scenario_changed", str(error))
         return
-    _play(wargame, offered, lost)
+    try:
+        _play(wargame, offered, lost)
+    finally:
+        tidy_layers()
 
 
 def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> None:
@@ -130,8 +193,10 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
     if lost.is_set():
         raise claims.LostClaim(f"wargame {wargame.pk} was taken over or cancelled")
     binding = Binding(wargame.base_commit, wargame.head_commit, wargame.patch_digest)
-    archive = evidence_bundle(result, offered.scenario, tools=tool_versions(), binding=binding)
-    _finish(wargame, result, archive, own)
+    archive = evidence_bundle(
+        result, offered.scenario, tools=tool_versions(), binding=binding, accepted=offered.accepted
+    )
+    _finish(wargame, result, archive, own, accepted=offered.accepted)
 
 
 def _own_tests(wargame: Wargame, home: Home) -> dict[str, Any]:
@@ -179,10 +244,14 @@ def _allowed(driver: Driver, wargame: Wargame) -> Driver:
     return driver
 
 
-def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[str, Any]) -> None:
+def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[str, Any], *, accepted: bool) -> None:
     digest = hashlib.sha256(archive).hexdigest()
     with act(SYSTEM) as log_:
         evidence, _ = Evidence.objects.get_or_create(digest=digest, defaults={"archive": archive})
+        # The same was seen before and given up for its age: now it is young again.
+        Evidence.objects.filter(pk=digest, removed_at__isnull=False).update(
+            archive=archive, removed_at=None, created_at=timezone.now()
+        )
         _end(
             log_,
             wargame,
@@ -197,9 +266,18 @@ def _finish(wargame: Wargame, result: WargameResult, archive: bytes, own: dict[s
             environments={"before": _side(result.before), "after": _side(result.after), "runtime": result.runtime},
             own_tests=own,
             evidence=evidence,
+            accepted=accepted,
         )
         Run.objects.filter(wargame=wargame).delete()
         Run.objects.bulk_create(_row(wargame, number, run) for number, run in enumerate(result.runs))
+        if not accepted and _accepted_meanwhile(wargame):
+            queue_again(log_, wargame)
+
+
+def _accepted_meanwhile(wargame: Wargame) -> bool:
+    return wargame.trust == Trust.ATTACHED and any(
+        row.content_id == wargame.scenario_digest and row.accepted_by_id for row in counting_versions(wargame.apv)
+    )
 
 
 def _inconclusive(wargame: Wargame, reason: str, explanation: str) -> None:
@@ -226,21 +304,31 @@ def _end(log_: Log, wargame: Wargame, **outcome: Any) -> None:
 
 def _tell_apv(wargame: Wargame) -> None:
     """The APV shows the weakest verdict of its wargames for this head."""
-    ended = Wargame.objects.filter(apv=wargame.apv_id, remedy=wargame.remedy_id, head_commit=wargame.head_commit)
-    verdicts = ended.filter(state=WargameState.FINISHED).values_list("verdict", "confidence")
-    worst = min(verdicts, key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1] or 0.0))
-    APV.objects.filter(pk=wargame.apv_id, remedy=wargame.remedy_id).update(
-        wargame_verdict=worst[0], wargame_confidence=worst[1]
+    spoke = speaking(
+        Wargame.objects.filter(COUNTING, apv=wargame.apv_id, remedy=wargame.remedy_id, head_commit=wargame.head_commit)
     )
+    if spoke is not None:
+        APV.objects.filter(pk=wargame.apv_id, remedy=wargame.remedy_id, remedy__head_commit=wargame.head_commit).update(
+            wargame_verdict=spoke.verdict, wargame_confidence=spoke.confidence
+        )
 
 
-def cancel_wargame(*, actor: Actor, wargame: Wargame) -> bool:
-    """Cancels a wargame that has not ended. A running one notices at its next step. False when it had ended."""
+def cancel_wargame(*, actor: Actor, wargame: Wargame, explanation: str = "") -> bool:
+    """Cancels a wargame that has not ended; it could not tell. A running one is killed within two seconds: its claim is gone, so
+    its heartbeat finds nothing to extend, and whatever it still finds out is not written. False when it had ended."""
     with act(actor) as log_:
         changed = Wargame.objects.filter(pk=wargame.pk, state__in=(WargameState.PENDING, WargameState.RUNNING)).update(
-            state=WargameState.CANCELLED, finished_at=timezone.now(), owner="", lease_until=None, reason="cancelled"
+            state=WargameState.CANCELLED,
+            verdict=Verdict.INCONCLUSIVE.value,
+            confidence=0.0,
+            reason="cancelled",
+            explanation=explanation,
+            finished_at=timezone.now(),
+            owner="",
+            lease_until=None,
         )
         if changed:
+            _tell_apv(wargame)
             _note(log_, "wargame.cancelled", wargame, {})
     return bool(changed)
 
@@ -327,6 +415,17 @@ def _note(log_: Log, kind: str, wargame: Wargame, data: dict[str, Any]) -> None:
     )
 
 
+def tidy_layers() -> None:
+    """Removes the longest unused environments until LAYER_CACHE_MB are kept. Done by every process that makes some, after each
+    wargame: the folder is a machine's own. The duty of the same name is for machines that rest."""
+    layers = workshop().layers
+    before = layers.counters.evictions
+    # Half-built ones that a killed process left go too.
+    removed = layers.evict(settings.LAYER_CACHE_MB << 20)
+    if removed:
+        log.info("layers_evicted", count=len(removed), before=before)
+
+
 def work_folder() -> Path:
     return Path(settings.WORK_DIR)
 
@@ -345,5 +444,12 @@ WARGAMES = work.Kind(
     scope=lambda repository: Q(remedy__repository=repository),
     lease=timedelta(seconds=60),
     attempts=3,
-    slots=threading.BoundedSemaphore(settings.WARGAME_CONCURRENCY),
+    look=timedelta(seconds=2),
+    # A wargame runs one program at a time, which may ask for up to MAX_MEMORY_MB.
+    slots=Slots(
+        lambda: work_folder() / "slots",
+        process=settings.WARGAME_CONCURRENCY,
+        machine=lambda: settings.WARGAME_MACHINE_CONCURRENCY or machine_slots(MAX_MEMORY_MB),
+    ),
+    turn="remedy__repository",
 )

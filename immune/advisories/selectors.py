@@ -94,6 +94,17 @@ def group_from(pk: int, canonical: str, advisories: list[Advisory]) -> Group:
     )
 
 
+def names_of(groups: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """Every name each group goes by: the ids of its records and their aliases."""
+    wanted = sorted(set(groups))
+    found: dict[int, set[str]] = {pk: set() for pk in wanted}
+    for start in range(0, len(wanted), 500):
+        rows = Advisory.objects.filter(group__in=wanted[start : start + 500]).values_list("group_id", "pk", "aliases")
+        for group, pk, aliases in rows:
+            found[group] |= {pk, *aliases}
+    return {group: tuple(sorted(names, key=natural_id)) for group, names in found.items()}
+
+
 def advisories(
     viewer: Viewer,
     *,

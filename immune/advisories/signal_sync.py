@@ -187,6 +187,7 @@ def _assess_again(actor: Actor, changed: set[str]) -> int:
 def _facts_of(apv: APV, signals: Signals) -> priority.Facts:
     """The facts an APV was weighed by, with these signals in place of those there were."""
     shown = {factor["name"]: factor["value"] for factor in apv.priority_factors}
+    reachability, reachability_source = priority.reachability_in(apv.priority_factors)
     return priority.Facts(
         severity=Severity(apv.severity),
         cvss_score=apv.score,
@@ -194,4 +195,6 @@ def _facts_of(apv: APV, signals: Signals) -> priority.Facts:
         known_exploited=signals.kev is not None,
         direct={"yes": True, "no": False}.get(shown.get("direct", "")),
         fix_available=bool(apv.fixed_versions),
+        reachability=reachability,
+        reachability_source=reachability_source,
     )

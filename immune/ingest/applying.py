@@ -34,7 +34,8 @@ Identity = tuple[int, str, str]  # (group, ecosystem, package)
 
 @dataclass(slots=True)
 class Counts:
-    """What a report changed, in APVs. ``suppressed``: findings the report itself sets aside and nothing else sees."""
+    """What a report changed, in APVs. ``suppressed``: what was set aside: by its VEX statements where it has some, else
+    findings the report itself sets aside and nothing else sees; and what opened and a suppression covers."""
 
     opened: int = 0
     updated: int = 0
@@ -250,6 +251,7 @@ class Batch:
             found, score = worst([(Severity(facts["severity"]), facts["score"]), *rated])
             severity, name, cve = found.value, known.canonical.get(one.identity[0], facts["advisory"]), _cve(one)
         said = signals.get(cve, NO_SIGNALS)
+        reachability, reachability_source = priority.reachability_in(apv.priority_factors)
         together = {
             key: _together(one.identity[1], key, [facts[key], *(getattr(s, key) for s in others)])
             for key in ("versions", "fixed_versions", "targets")
@@ -269,6 +271,9 @@ class Batch:
                     epss=said.epss.probability if said.epss else None,
                     known_exploited=said.kev is not None,
                     fix_available=bool(together["fixed_versions"]),
+                    # Only our own reading says how near the code comes: no report takes that away.
+                    reachability=reachability,
+                    reachability_source=reachability_source,
                 ),
                 apv.created_at,
             ),

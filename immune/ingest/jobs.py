@@ -19,7 +19,7 @@ from immune.ingest.services import MAX_PART, Overtaken, ingest_report
 from immune.inventory import Unreadable
 from immune.models import Account, ReportChunk, ReportJob, Repository
 from immune.models.reports import ReportState
-from immune.people.selectors import Viewer, within_sight
+from immune.people.selectors import Viewer, viewer_of, within_sight
 from immune.services import Refused
 
 CHUNK = 1024 * 1024
@@ -35,9 +35,19 @@ class Readable(Protocol):
 
 
 def submit_report(
-    *, actor: Actor, repository: Repository, stream: Readable, source: str, part: str = "", requested_by: Account | None
+    *,
+    actor: Actor,
+    viewer: Viewer,
+    repository: Repository,
+    stream: Readable,
+    source: str,
+    part: str = "",
+    requested_by: Account | None,
 ) -> ReportJob:
-    """Keeps what was sent and asks for it to be taken in. Raises Refused (empty, bad_part) and TooLarge, having kept nothing."""
+    """Keeps what was sent and asks for it to be taken in, with the rights of ``viewer``.
+
+    Raises Refused (empty, bad_part) and TooLarge, having kept nothing.
+    """
     if len(part) > MAX_PART or "\x00" in part:
         raise Refused("bad_part", f"a part's name has at most {MAX_PART} characters")
     name = limits.shown(source.rsplit("/", 1)[-1].rsplit("\\", 1)[-1], MAX_SOURCE) or "report"
@@ -49,7 +59,12 @@ def submit_report(
         held.seek(0)
         with act(actor) as log:
             job = ReportJob.objects.create(
-                repository=repository, part=part, source=name, size=size, requested_by=requested_by
+                repository=repository,
+                part=part,
+                source=name,
+                size=size,
+                requested_by=requested_by,
+                scopes=None if viewer.scopes is None else sorted(viewer.scopes),
             )
             number = 0
             while piece := held.read(CHUNK):
@@ -95,7 +110,14 @@ def run(job: ReportJob, lost: threading.Event) -> None:
         file.seek(0)
         try:
             done = ingest_report(
-                file=file, repository=job.repository, actor=actor, source=job.source, part=job.part, progress=progress
+                file=file,
+                repository=job.repository,
+                actor=actor,
+                source=job.source,
+                part=job.part,
+                progress=progress,
+                viewer=viewer_of(job.requested_by, job.scopes),
+                author=job.requested_by,
             )
         except Unreadable as error:
             _end(job, ReportState.FAILED, "unreadable", {"refused": [{"source": error.source, "reason": error.reason}]})

@@ -26,8 +26,10 @@ from immune.ingest.rows import component_of, row_of, row_of_place
 from immune.ingest.spool import MAX_OF_PACKAGE, Spool
 from immune.ingest.vex import apply_statements
 from immune.inventory import Dependency, Origin, Refusal, Scope, Unreadable
-from immune.models import DependencyRow, ReportStream, Repository, Sighting
+from immune.models import Account, DependencyRow, ReportStream, Repository, Sighting
+from immune.people.selectors import EVERYTHING, Viewer
 from immune.services import Refused, request_scan
+from immune.suppression.services import set_aside_covered
 
 STEP = 1000  # findings of one unit of work
 MAX_REFUSED = 1000  # kept with their reasons; all are counted
@@ -99,11 +101,14 @@ def ingest_report(
     source: str = "report",
     part: str = "",
     progress: Progress | None = None,
+    viewer: Viewer = EVERYTHING,
+    author: Account | None = None,
 ) -> Ingested:
     """Takes the report in ``file`` (seekable; gzip is unpacked) in for the repository. The same report again changes nothing.
 
     ``part`` tells apart reports of one tool on several parts of a repository: each says what stands now in its part. What an
     earlier report of the tool had and this one has not is let go, unless part of this one could not be read.
+    ``viewer``: whose rights the statements of a VEX document are applied with (commands: everything); ``author``: the account behind them.
     Raises Unreadable, having changed nothing, and Overtaken.
     """
     if len(part) > MAX_PART or "\x00" in part:
@@ -121,12 +126,19 @@ def ingest_report(
         if done.components or (empty and done.format in _INVENTORIES):
             taking.components(spool, done.tool, part, source, whole=whole)
         if spool.statements:
-            done.statements_applied = apply_statements(
+            applied = apply_statements(
                 repository=repository,
                 actor=actor,
+                viewer=viewer,
+                author=author,
                 statements=spool.read_statements(),
                 source=source,
                 refuse=done.refuse,
+            )
+            # A document that is report and VEX in one says the same twice: what its statements did is what counts.
+            done.changes.suppressed = len(applied.suppressed)
+            done.statements_applied = sum(
+                map(len, (applied.suppressed, applied.confirmed, applied.under_investigation, applied.kept))
             )
     taking.finish()
     return done
@@ -140,9 +152,11 @@ def match_components_again(repository: Repository, actor: Actor) -> Counts:
     done = Ingested()
     for stream in ReportStream.objects.filter(repository=repository, tool__endswith=f" {COMPONENTS}"):
         try:
-            _Taking(repository, actor, done, None).match(stream)
+            taking = _Taking(repository, actor, done, None)
+            taking.match(stream)
         except Overtaken:
             continue  # a newer SBOM is being taken in, and matched at its end
+        taking.set_aside()
     return done.changes
 
 
@@ -274,10 +288,18 @@ class _Taking:
     def _step(self, stream: ReportStream) -> Any:
         return _Step(stream, self.actor)
 
+    def set_aside(self) -> None:
+        """Sets aside what opened and falls into a suppression that holds, as each reading does."""
+        if self.counts.opened or self.counts.reopened:
+            with act(self.actor) as log:
+                self.counts.suppressed += set_aside_covered(log, self.repository)
+
     def finish(self) -> None:
-        """Says what was done, retires remedies nothing waits for, and asks for a reading where a remedy may be made."""
+        """Says what was done, sets aside what a suppression covers, retires remedies nothing waits for, and asks for a reading
+        where a remedy may be made."""
         if not self.counts.anything:
             return
+        self.set_aside()
         with act(self.actor) as log:
             log.record(
                 "report.ingested",

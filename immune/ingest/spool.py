@@ -141,6 +141,7 @@ class Spool:
                     "status": Status(found["status"]),
                     "products": tuple(found["products"]),
                     "aliases": tuple(found["aliases"]),
+                    "parts": tuple((product, part) for product, part in found["parts"]),
                 }
             )
 

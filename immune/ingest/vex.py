@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from immune.events.actors import Actor
 from immune.formats.reports import Statement
 from immune.inventory import Refusal
-from immune.models import Repository
-
-NOT_APPLIED = "statements of VEX documents are read and not yet applied: nothing is suppressed by them"
+from immune.models import Account, Repository
+from immune.people.selectors import Viewer
+from immune.vex.services import Applied, apply_vex
 
 
 def apply_statements(
     *,
     repository: Repository,
     actor: Actor,
-    statements: Iterator[Statement],
+    viewer: Viewer,
+    author: Account | None,
+    statements: Iterable[Statement],
     source: str,
     refuse: Callable[[Refusal], None],
-) -> int:
-    """Applies the statements to the repository's APVs. Returns how many suppress something.
+) -> Applied:
+    """Applies the statements to the repository's APVs, with the rights of ``viewer``. Returns what became of them.
 
-    Called outside any unit of work, after the findings of the same document. What is not applied is told to ``refuse``, so
-    that nobody takes a statement that was read for one that suppresses.
+    Called outside any unit of work (each statement is one of its own), after the findings of the same document. What is not
+    applied is told to ``refuse``, so that nobody takes a statement that was read for one that suppresses.
     """
-    if next(statements, None) is not None:
-        refuse(Refusal(source, NOT_APPLIED))
-    return 0
+    applied = apply_vex(statements, repository, actor, viewer=viewer, author=author, source=source)
+    for refusal in applied.refused:
+        refuse(refusal)
+    return applied

@@ -1,14 +1,17 @@
 """The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
-from immune.models.apvs import APV, APVNumber, Suppression
+from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
 from immune.models.signals import EpssRow, KevRow, SignalFeed
-from immune.models.work import Lease
+from immune.models.suppressions import Suppression
+from immune.models.vex import VexStatement
+from immune.models.webhooks import WebhookDelivery
+from immune.models.work import Lease, Turn
 
 __all__ = [
     "APV",
@@ -40,4 +43,7 @@ __all__ = [
     "SignalFeed",
     "Suppression",
     "Team",
+    "Turn",
+    "VexStatement",
+    "WebhookDelivery",
 ]

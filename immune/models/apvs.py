@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from immune.models.advisories import AliasGroup, Severity
-from immune.models.people import Account
 from immune.models.repositories import Repository
 
 
@@ -137,21 +136,3 @@ class APV(models.Model):
 
     def __str__(self) -> str:
         return self.apv_code
-
-
-class Suppression(models.Model):
-    """Why an APV is set aside, by whom and until when. The latest one that has not ended holds."""
-
-    apv = models.ForeignKey(APV, on_delete=models.CASCADE, related_name="suppressions")
-    reason = models.TextField(_("reason"))
-    author = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="+")
-    expires_at = models.DateTimeField(_("ends"))
-    created_at = models.DateTimeField(_("made"), default=timezone.now)
-
-    class Meta:
-        db_table = "suppressions"
-        verbose_name = _("suppression")
-        verbose_name_plural = _("suppressions")
-
-    def __str__(self) -> str:
-        return f"{self.apv} until {self.expires_at:%Y-%m-%d}"

@@ -114,6 +114,8 @@ class ReportJob(Work):
     source = models.CharField(_("file"), max_length=300)
     size = models.BigIntegerField(_("bytes"))
     requested_by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # What the token it was sent with may do; None: a session. The worker's rights are the sender's, not its own.
+    scopes = models.JSONField(null=True, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=ReportState, default=ReportState.PENDING)
     progress = models.JSONField(default=dict)
     result = models.JSONField(default=dict)

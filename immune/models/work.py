@@ -22,6 +22,24 @@ class Work(models.Model):
         abstract = True
 
 
+class Turn(models.Model):
+    """When a repository last had its turn at a kind of work: the higher ``served``, the later. No row: never.
+
+    ``immune.claims`` is the only code that writes it.
+    """
+
+    kind = models.CharField(max_length=30)
+    repository = models.ForeignKey("immune.Repository", on_delete=models.CASCADE, related_name="+")
+    served = models.BigIntegerField()
+
+    class Meta:
+        db_table = "turns"
+        constraints = [models.UniqueConstraint(fields=["kind", "repository"], name="turns_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.repository_id} #{self.served}"
+
+
 class Lease(models.Model):
     """Who does a periodic duty now, until when, and when it is due again. ``token`` grows by one with every holder, and never shrinks.
 

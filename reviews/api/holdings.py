@@ -7,6 +7,8 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,9 +21,22 @@ from immune.services import register_remote, request_scan
 from reviews import selectors
 from reviews.api import shapes
 from reviews.api.access import account, viewer
-from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
+from reviews.api.base import (
+    ERRORS,
+    PAGING,
+    WRITE_ERRORS,
+    View,
+    answers,
+    flag,
+    given,
+    named,
+    only,
+    text_parameter,
+    valid,
+)
 from reviews.api.pages import Order, page
 from reviews.errors import NotAllowed
+from wargaming import orders
 from wargaming.models import Evidence, Wargame
 
 
@@ -101,18 +116,59 @@ class WargameDetail(View):
         return Response(shapes.WargameShape(_wargame(request, pk)).data)
 
 
+class CancelWargame(View):
+    """Ends a wargame that has not ended: INCONCLUSIVE, ``cancelled``. A running one is killed."""
+
+    @extend_schema(
+        operation_id="wargames_cancel",
+        request=shapes.OrderRequest,
+        responses={200: shapes.WargameShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        wargame = _wargame(request, pk)
+        data = valid(shapes.OrderRequest, request)
+        orders.cancel(account=account(request), viewer=viewer(request), wargame=wargame, reason=data["reason"])
+        return Response(shapes.WargameShape(_wargame(request, pk)).data)
+
+
+class RetryWargame(View):
+    """Queues an ended wargame once more, as a new one beside it; an open review of the change opens again when it has ended."""
+
+    @extend_schema(
+        operation_id="wargames_retry",
+        request=shapes.OrderRequest,
+        responses={201: shapes.WargameShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        wargame = _wargame(request, pk)
+        data = valid(shapes.OrderRequest, request)
+        again = orders.retry(account=account(request), viewer=viewer(request), wargame=wargame, reason=data["reason"])
+        return Response(
+            shapes.WargameShape(_wargame(request, again.pk)).data,
+            status=201,
+            headers={"Location": f"/hitl/wargames/{again.pk}"},
+        )
+
+
+class EvidenceRemoved(APIException):
+    status_code = status.HTTP_410_GONE
+    default_code = "evidence_removed"
+
+
 class WargameEvidence(View):
     """What a wargame observed, as the archive its digest names."""
 
     @extend_schema(
         operation_id="wargames_evidence",
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, **ERRORS},
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **ERRORS, **answers(410)},
     )
     def get(self, request: Request, pk: Any) -> HttpResponse:
         digest = _wargame(request, pk).evidence_id
         found = Evidence.objects.filter(pk=digest).first() if digest else None
         if found is None:
             raise Http404
+        if found.removed_at is not None:
+            raise EvidenceRemoved(f"It was removed on {found.removed_at:%Y-%m-%d}; no decision rested on it.")
         return HttpResponse(
             bytes(found.archive),
             content_type="application/zip",
@@ -124,7 +180,7 @@ class WargameEvidence(View):
 
 
 def _wargame(request: Request, pk: Any) -> Wargame:
-    rows = Wargame.objects.filter(within_sight(viewer(request), "apv__repository")).prefetch_related("runs")
+    rows = Wargame.objects.filter(within_sight(viewer(request), "apv__repository")).prefetch_related("runs", "orders")
     found = rows.filter(pk=pk).first()
     if found is None:
         raise Http404

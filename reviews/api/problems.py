@@ -19,6 +19,7 @@ from immune.ingest.jobs import TooLarge
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors
+from wargaming.errors import OrderNotAllowed, OrderRefused, OrderTooLate, ScenarioRefused
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +67,15 @@ def _known(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
     headers: dict[str, str] = {}
     if isinstance(error, errors.ReviewError):
         return problem(_STATUS.get(type(error), 409), error.reason, str(error), **error.details), headers
-    if isinstance(error, NotPermitted):
-        return problem(403, error.reason, str(error)), headers
-    if isinstance(error, TooLarge):
-        return problem(413, error.reason, str(error)), headers
-    if isinstance(error, (Refused, PeopleError)):
-        return problem(422, error.reason, str(error)), headers
+    if isinstance(error, (NotPermitted, Refused, PeopleError)):
+        code = 403 if isinstance(error, NotPermitted) else 413 if isinstance(error, TooLarge) else 422
+        return problem(code, error.reason, str(error)), headers
+    if isinstance(error, ScenarioRefused):
+        problems = [{"where": where, "what": what} for where, what in error.problems]
+        return problem(422, error.reason, "It is not a scenario for this APV.", problems=problems), headers
+    if isinstance(error, OrderRefused):
+        code = 403 if isinstance(error, OrderNotAllowed) else 409 if isinstance(error, OrderTooLate) else 422
+        return problem(code, error.reason, str(error), **error.details), headers
     if isinstance(error, Http404):
         return problem(404, "not_found", "There is nothing here, or it is not yours to see."), headers
     if isinstance(error, PermissionDenied):

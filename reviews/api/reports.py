@@ -50,6 +50,7 @@ class SendReport(View):
         person = account(request)
         job = submit_report(
             actor=Actor.of(person),
+            viewer=viewer(request),
             repository=repository,
             stream=request.data if hasattr(request.data, "read") else io.BytesIO(),
             source=given(request, "source") or "report",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
-from immune.models import APV, Advisory, ApiToken, ReportJob, Repository, Scan, Sighting
+from immune.models import APV, Advisory, ApiToken, ReportJob, Repository, Scan, Sighting, Suppression
+from immune.models.apvs import Verdict as Verdicts
+from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import SCOPES
 from immune.people.services import LONGEST_LIFE
 from reviews.models import Choice, Decision, Review
-from wargaming.models import Run, Wargame
+from wargaming.models import AttachedScenario, Run, Wargame, WargameOrder
 
 
 class Strict(serializers.Serializer[Any]):
@@ -52,6 +55,13 @@ class Flag(serializers.BooleanField):
         return data
 
 
+class Verdict(serializers.CharField):
+    """A verdict, which is empty as long as there is none: an enumeration would not say so."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(read_only=True, help_text=f"{', '.join(Verdicts.values)}; empty while there is none", **more)
+
+
 class Problem(serializers.Serializer[Any]):
     """An RFC 9457 problem document."""
 
@@ -61,6 +71,9 @@ class Problem(serializers.Serializer[Any]):
     detail = serializers.CharField()
     reason = serializers.CharField()
     fields = serializers.DictField(required=False, help_text="complaints, by field of the request")  # type: ignore[assignment]
+    problems = serializers.ListField(
+        required=False, help_text="everything that is wrong with a scenario: where and what"
+    )
     changed = serializers.DictField(required=False, help_text="what is no longer as it was seen: seen and now, by name")
     by = serializers.CharField(required=False, help_text="who decided or claimed it")
     choice = serializers.CharField(required=False, help_text="what was decided")
@@ -75,6 +88,7 @@ class ReviewItem(serializers.ModelSerializer[APV]):
     remedy_id = serializers.UUIDField(allow_null=True)
     review_id = serializers.UUIDField(allow_null=True)
     review_state = serializers.CharField(allow_null=True)
+    wargame_verdict = Verdict()
 
     class Meta:
         model = APV
@@ -101,14 +115,26 @@ class RunShape(serializers.ModelSerializer[Run]):
         read_only_fields = fields
 
 
+class OrderShape(serializers.ModelSerializer[WargameOrder]):
+    class Meta:
+        model = WargameOrder
+        fields = ("kind", "by_name", "reason", "created_at")
+        read_only_fields = fields
+
+
 class WargameShape(serializers.ModelSerializer[Wargame]):
     runs = RunShape(many=True)
+    orders = OrderShape(many=True)
+    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
+    verdict = Verdict()
+    trust = serializers.CharField(help_text="shipped, repository, attached; empty without a scenario")
     evidence = serializers.CharField(source="evidence_id", allow_null=True)
 
     class Meta:
         model = Wargame
         fields = (
-            "id", "state", "scenario", "trust", "scenario_digest", "verdict", "confidence", "reason", "explanation", "factors",
+            "id", "state", "scenario", "trust", "accepted", "superseded", "retry_of", "orders", "scenario_digest",
+            "verdict", "confidence", "reason", "explanation", "factors",
             "driver", "environments", "own_tests", "base_commit", "head_commit", "patch_digest", "evidence", "started_at",
             "finished_at", "runs",
         )  # fmt: skip
@@ -157,6 +183,7 @@ class AdvisoryShape(serializers.Serializer[Any]):
 class ReviewDetail(serializers.ModelSerializer[Review]):
     """Everything a review page shows about the latest round that holds for one APV."""
 
+    weakest_verdict = Verdict()
     items = serializers.SerializerMethodField()
     wargames = serializers.SerializerMethodField()
     remedy = serializers.SerializerMethodField()
@@ -213,6 +240,14 @@ class ReviewDetail(serializers.ModelSerializer[Review]):
         ]
 
 
+class FactorShape(serializers.Serializer[Any]):
+    """One thing that was weighed: as a person reads it, and what it added to the score."""
+
+    name = serializers.CharField()
+    value = serializers.CharField()
+    weight = serializers.IntegerField()
+
+
 class SightingShape(serializers.ModelSerializer[Sighting]):
     """Who else says that the problem is there, and whether our own matching agrees."""
 
@@ -240,7 +275,9 @@ class SignalsShape(serializers.Serializer[Any]):
 
 
 class DetailAnswer(ReviewItem):
-    """One APV with the latest round about it, who sees it and how it is exploited."""
+    """One APV with what its priority is made of, the latest round about it, who sees it and how it is exploited."""
+
+    priority_factors = FactorShape(many=True, read_only=True)
 
     review = ReviewDetail(allow_null=True)
     sources = SightingShape(many=True)
@@ -248,13 +285,70 @@ class DetailAnswer(ReviewItem):
 
     class Meta:
         model = APV
-        fields = (*ReviewItem.Meta.fields, "scan_sees", "sources", "signals", "review")
+        fields = (*ReviewItem.Meta.fields, "scan_sees", "priority_factors", "sources", "signals", "review")
         read_only_fields = fields
 
 
 class SuppressionRequest(Strict):
     reason = Text(max_length=2000)
     expires_at = serializers.DateTimeField()
+
+
+class SuppressionMade(Strict):
+    """What to set aside. Each scope names its own: an APV by code; repository, ecosystem and package; an advisory by any name."""
+
+    scope = serializers.ChoiceField(choices=SuppressionScope.choices)
+    ground = serializers.ChoiceField(choices=Ground.choices)
+    reason = Text(max_length=2000)
+    expires_at = serializers.DateTimeField()
+    apv_code = Text(max_length=32, required=False)
+    repository_id = serializers.UUIDField(required=False)
+    ecosystem = Text(max_length=60, required=False)
+    package = Text(max_length=300, required=False)
+    advisory_id = Text(max_length=120, required=False)
+
+
+class SuppressionShape(serializers.ModelSerializer[Suppression]):
+    """One suppression. ``holds``: it has neither expired nor been ended."""
+
+    apv_code = serializers.CharField(source="apv.apv_code", allow_null=True, default=None)
+    repository_id = serializers.SerializerMethodField()
+    advisory_id = serializers.CharField(source="group.canonical_id", allow_null=True, default=None)
+    ground = serializers.CharField(read_only=True, help_text=f"{', '.join(Ground.values)}; empty for words alone")
+    author = serializers.CharField(source="author.shown_name", allow_null=True, default=None)
+    ended_by = serializers.CharField(source="ended_by.shown_name", allow_null=True, default=None)
+    holds = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Suppression
+        fields = (
+            "id", "scope", "ground", "reason", "apv_code", "repository_id", "ecosystem", "package_name", "advisory_id", "author",
+            "source", "created_at", "expires_at", "ended_at", "ended_by", "holds",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_repository_id(self, row: Suppression) -> str | None:
+        found = row.apv.repository_id if row.apv is not None else row.repository_id
+        return str(found) if found else None
+
+    def get_holds(self, row: Suppression) -> bool:
+        return row.ended_at is None and row.expires_at > timezone.now()
+
+
+class SuppressionDetail(SuppressionShape):
+    apvs = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="codes in sight of what it is about, 200 at most"
+    )
+
+    class Meta:
+        model = Suppression
+        fields = (*SuppressionShape.Meta.fields, "apvs")
+        read_only_fields = fields
+
+
+class SuppressionPage(serializers.Serializer[Any]):
+    items = SuppressionShape(many=True)
+    next = serializers.CharField(allow_null=True)
 
 
 class ModificationsRequest(Strict):
@@ -273,6 +367,44 @@ class DecisionRequest(Strict):
     confidence_override = Number(min_value=0, max_value=1, required=False, allow_null=True, default=None)
     modifications = ModificationsRequest(required=False)
     suppress = SuppressionRequest(required=False)
+
+
+class ScenarioShape(serializers.ModelSerializer[AttachedScenario]):
+    """A scenario attached to an APV. It counts towards an approval without people once ``accepted_by`` names a second person."""
+
+    apv_code = serializers.CharField(source="apv.apv_code")
+    digest = serializers.CharField(source="content_id")
+    attached_by = serializers.CharField(source="attached_by.shown_name")
+    accepted_by = serializers.CharField(source="accepted_by.shown_name", allow_null=True, default=None)
+
+    class Meta:
+        model = AttachedScenario
+        fields = (
+            "id", "apv_code", "name", "version", "digest", "attached_by", "created_at", "accepted_by", "accepted_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class RefusedScenarioShape(serializers.Serializer[Any]):
+    """A folder of the repository's own ``.immune/scenarios/`` that is none."""
+
+    folder = serializers.CharField()
+    problems = serializers.ListField(child=serializers.ListField(child=serializers.CharField()))
+
+
+class ScenarioList(serializers.Serializer[Any]):
+    items = ScenarioShape(many=True)
+    refused = RefusedScenarioShape(many=True)
+
+
+class ScenarioRequest(Strict):
+    archive = Text(max_length=720_000, help_text="a ZIP, tar or gzipped tar of at most 512 KiB, in base64")
+
+
+class OrderRequest(Strict):
+    """Why something is asked of a wargame."""
+
+    reason = Text(max_length=2000)
 
 
 class CommentRequest(Strict):

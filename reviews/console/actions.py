@@ -15,11 +15,15 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from reviews import selectors, services
-from reviews.console import review_page
+from reviews.console import review_page, untrusted
 from reviews.console.base import account, back, report, viewer
 from reviews.decisions import Asked, Suppression
 from reviews.errors import BadDecision, NotAllowed, ReviewError
 from reviews.models import Review
+from wargaming import attached
+from wargaming.archives import MAX_ARCHIVE_BYTES
+from wargaming.errors import OrderRefused, ScenarioRefused
+from wargaming.models import AttachedScenario
 
 if TYPE_CHECKING:
     from reviews.console.queue import ReviewAdmin
@@ -51,6 +55,8 @@ def urls(page: ReviewAdmin) -> list[URLPattern]:
         page.changing("<uuid:object_id>/comment/", bound(comment), "comment"),
         page.changing("<uuid:object_id>/decide/", bound(decide), "decide"),
         page.changing("<uuid:object_id>/withdraw/<uuid:decision_id>/", bound(withdraw), "withdraw"),
+        page.changing("<uuid:object_id>/scenario/<uuid:apv_id>/attach/", bound(attach), "attach"),
+        page.changing("<uuid:object_id>/scenario/<uuid:scenario_id>/accept/", bound(accept), "accept"),
     ]
 
 
@@ -170,6 +176,41 @@ def _again(
         for name in ("head_commit", "patch_digest", "version"):
             given.pop(name)
     return review_page.show(page, request, object_id, given=given, complaints=complaints, status=status)
+
+
+def attach(page: ReviewAdmin, request: HttpRequest, object_id: str, *, apv_id: UUID) -> HttpResponse:
+    review = review_page.found(request, object_id)
+    item = review.items.filter(apv=apv_id).select_related("apv__group").first()
+    if item is None:
+        raise Http404
+    file = request.FILES.get("archive")
+    archive = file.read(MAX_ARCHIVE_BYTES + 1) if file is not None else b""
+    try:
+        row = attached.attach(account=account(request), viewer=viewer(request), apv=item.apv, archive=archive)
+    except ScenarioRefused as error:
+        shown = "; ".join(f"{where}: {what}" for where, what in error.problems[:20])
+        report(request, messages.ERROR, _("Not a scenario: %(problems)s") % {"problems": untrusted.plain(shown, 2000)})
+    except OrderRefused as error:
+        report(request, messages.ERROR, str(error))
+    else:
+        words = {"name": row.name, "version": row.version}
+        report(request, messages.SUCCESS, _("%(name)s, version %(version)d, is attached and will be run.") % words)
+    return back(request, page.url("change", object_id))
+
+
+def accept(page: ReviewAdmin, request: HttpRequest, object_id: str, *, scenario_id: UUID) -> HttpResponse:
+    review = review_page.found(request, object_id)
+    rows = AttachedScenario.objects.filter(apv__review_items__review=review).select_related("apv")
+    row = rows.filter(pk=scenario_id).first()
+    if row is None:
+        raise Http404
+    try:
+        attached.accept(account=account(request), viewer=viewer(request), scenario=row)
+    except OrderRefused as error:
+        report(request, messages.ERROR, str(error))
+    else:
+        report(request, messages.SUCCESS, _("Accepted; it is run again and counts in full."))
+    return back(request, page.url("change", object_id))
 
 
 def _simple(

@@ -61,12 +61,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One change that may be asked for from a detail page: a POST form with one button."""
+    """One change that may be asked for from a detail page: a POST form with one button, and a field for the reason it ``asks``."""
 
     label: type_of_text
     action: str
     hidden: dict[str, str] = field(default_factory=dict)
     tone: str = "plain"
+    asks: type_of_text = ""
 
 
 def badge(value: str, label: object, group: str) -> SafeString:

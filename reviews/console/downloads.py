@@ -65,4 +65,6 @@ def archive(request: HttpRequest, wargame: Any) -> HttpResponse:
     row = Evidence.objects.filter(within_sight(viewer, "wargames__apv__repository"), wargames=wargame).first()
     if row is None:
         raise Http404
+    if row.removed_at is not None:
+        return HttpResponse(f"It was removed on {row.removed_at:%Y-%m-%d}; no decision rested on it.", status=410)
     return attachment(row.archive, f"evidence-{row.digest[:16]}.bin")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -18,13 +19,29 @@ from unfold.decorators import display
 from immune.models import APV, Advisory, Remedy, Sighting
 from immune.models.apvs import LIVE
 from immune.people.selectors import Viewer, within_sight
+from immune.suppression.selectors import about, suppressions
+from immune.vex.selectors import statements_about
 from reviews import selectors
 from reviews.console import untrusted
-from reviews.console.base import Fact, ReadOnlyAdmin, Section, allowed, badge, nothing, viewer
+from reviews.console.base import (
+    Button,
+    Fact,
+    ReadOnlyAdmin,
+    Section,
+    account,
+    allowed,
+    back,
+    badge,
+    nothing,
+    report,
+    viewer,
+)
 from reviews.console.downloads import attachment
 from reviews.console.queue import SeenRepository, share_bar
 from reviews.models import Decision
 from reviews.templatetags.console import due_words, past, shown_line
+from wargaming import orders
+from wargaming.errors import OrderRefused
 from wargaming.models import Run, Wargame
 
 
@@ -78,6 +95,7 @@ class ApvAdmin(ReadOnlyAdmin):
 
     def sections(self, request: HttpRequest, row: APV) -> Sequence[Section]:
         review = getattr(row, "review_id", None)
+        aside = reverse("admin:immune_suppression_changelist")
         return (
             Section(
                 row.apv_code,
@@ -96,6 +114,7 @@ class ApvAdmin(ReadOnlyAdmin):
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("review"), _("open it") if review else "", "link", to("reviews_review", review)),
                     Fact(_("manifests"), [_manifest(found) for found in row.manifests], "list"),
+                    Fact(_("suppress"), _("set it aside"), "link", f"{aside}?q={row.apv_code}"),
                 ),
             ),
             Section(
@@ -147,6 +166,35 @@ class ApvAdmin(ReadOnlyAdmin):
                         Fact("", advisory.published, "when"),
                     ]
                     for advisory in row.group.advisories.all()
+                ],
+            ),
+            Section(
+                _("Suppressions"),
+                columns=(_("scope"), _("ground"), _("reason"), _("author"), _("ends"), _("ended")),
+                rows=[
+                    [
+                        Fact("", found.get_scope_display(), "link", to("immune_suppression", found.pk)),
+                        Fact("", found.get_ground_display()),
+                        Fact("", found.reason, "text"),
+                        Fact("", found.author.shown_name if found.author else found.source),
+                        Fact("", found.expires_at, "when"),
+                        Fact("", found.ended_at, "when"),
+                    ]
+                    for found in suppressions(viewer(request)).filter(about(row)).order_by("-created_at")[:50]
+                ],
+            ),
+            Section(
+                _("What VEX documents say"),
+                columns=(_("state"), _("impact"), _("action"), _("taken from"), _("taken")),
+                rows=[
+                    [
+                        Fact("", found.get_status_display()),
+                        Fact("", found.impact, "text"),
+                        Fact("", found.action, "text"),
+                        Fact("", found.source),
+                        Fact("", found.created_at, "when"),
+                    ]
+                    for found in statements_about(viewer(request), row)[:50]
                 ],
             ),
             Section(
@@ -372,7 +420,39 @@ class WargameAdmin(ReadOnlyAdmin):
         return Wargame.objects.filter(within_sight(viewer, "apv__repository")).select_related("apv__repository")
 
     def detail_rows(self, viewer: Viewer) -> QuerySet[Wargame]:
-        return self.rows(viewer).select_related("remedy").prefetch_related("runs")
+        return self.rows(viewer).select_related("remedy", "retry_of").prefetch_related("runs", "orders")
+
+    def own_urls(self) -> list[URLPattern]:
+        return [
+            self.changing("<uuid:object_id>/cancel/", self.cancel_view, "cancel"),
+            self.changing("<uuid:object_id>/retry/", self.retry_view, "retry"),
+        ]
+
+    def buttons(self, request: HttpRequest, row: Wargame) -> Sequence[Button]:
+        if not viewer(request).may("immunize"):
+            return ()
+        if row.state in orders.ENDED:
+            return (Button(_("Run once more"), self.url("retry", row.pk), asks=_("Why?")),)
+        return (Button(_("Cancel"), self.url("cancel", row.pk), asks=_("Why?")),)
+
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ordered(request, object_id, orders.cancel, gettext("Cancelled."))
+
+    def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ordered(request, object_id, orders.retry, gettext("It is run once more."))
+
+    def _ordered(self, request: HttpRequest, object_id: str, order: Callable[..., Wargame], done: str) -> HttpResponse:
+        allowed(request, "immunize")
+        row: Wargame = self.found(request, object_id)
+        try:
+            row = order(
+                account=account(request), viewer=viewer(request), wargame=row, reason=request.POST.get("reason", "")
+            )
+        except OrderRefused as error:
+            report(request, messages.ERROR, str(error))
+        else:
+            report(request, messages.SUCCESS, done)
+        return back(request, self.url("change", row.pk))
 
     @display(description="APV")
     def code(self, row: Wargame) -> str:
@@ -418,7 +498,21 @@ class WargameAdmin(ReadOnlyAdmin):
                     Fact(_("finished"), row.finished_at, "when"),
                     Fact(_("attempts"), row.attempts),
                     Fact(_("last error"), row.last_error, "text"),
+                    *self._line_of_retries(row),
                 ),
+            ),
+            Section(
+                _("Asked for by people"),
+                columns=(_("at"), _("what"), _("by"), _("reason")),
+                rows=[
+                    [
+                        Fact("", order.created_at, "when"),
+                        Fact("", order.get_kind_display()),
+                        Fact("", order.by_name),
+                        Fact("", order.reason, "text"),
+                    ]
+                    for order in row.orders.all()
+                ],
             ),
             Section(
                 _("Runs"),
@@ -435,6 +529,14 @@ class WargameAdmin(ReadOnlyAdmin):
                 rows=[self._run(run) for run in row.runs.all()],
             ),
         )
+
+    def _line_of_retries(self, row: Wargame) -> list[Fact]:
+        after = Wargame.objects.filter(retry_of=row.pk).first()
+        return [
+            Fact(label, f"{other.created_at:%Y-%m-%d %H:%M} UTC", "link", to("wargaming_wargame", other.pk))
+            for label, other in ((_("run before as"), row.retry_of), (_("run once more as"), after))
+            if other is not None
+        ]
 
     def _run(self, run: Run) -> list[Fact]:
         address = reverse("admin:reviews_review_output", args=(run.pk, "stdout"))

@@ -75,6 +75,7 @@ def unfold(name: str) -> dict[str, Any]:
                     "separator": True,
                     "items": [
                         _item("APVs", "coronavirus", "immune_apv_changelist"),
+                        _item(_("Suppressions"), "notifications_paused", "immune_suppression_changelist"),
                         _item(_("Repositories"), "folder_data", "immune_repository_changelist"),
                         _item(_("Advisories"), "campaign", "immune_advisory_changelist"),
                     ],

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from immune.models import Advisory, ForgeJob
 from immune.models.remedies import ForgeJobState
 from reviews import selectors
-from reviews.console import diff, evidence, untrusted
+from reviews.console import diff, evidence, scenarios, untrusted
 from reviews.console.base import account, viewer
 from reviews.models import Review, ReviewItem, ReviewState
 from wargaming.models import Wargame
@@ -94,6 +94,9 @@ def show(
         "remedy": review.remedy,
         "items": items,
         "codes": [item.item.apv.apv_code for item in items],
+        "scenarios": scenarios.of_review(request, review, [item.item.apv for item in items]),
+        "refused_scenarios": scenarios.refused(review),
+        "may_attach": is_open and who.may("immunize"),
         "patch": diff.read(review.remedy.patch) if review.remedy else None,
         "rounds": _rounds(request, review),
         "decisions": list(review.decisions.all()),

@@ -90,6 +90,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
         try:
             job = submit_report(
                 actor=Actor.of(person),
+                viewer=viewer(request),
                 repository=repository,
                 stream=sent,
                 source=sent.name or "report",

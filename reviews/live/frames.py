@@ -71,6 +71,7 @@ class Frame:
 _MOVE = {"from": TEXT, "to": TEXT, "why": TEXT}
 _WARGAME = {"apv_code": TEXT, "remedy": TEXT, "head": TEXT}
 _ROUND = {"remedy": TEXT_OR_NONE, "round": WHOLE}
+_SUPPRESSION = {"scope": TEXT, "ground": TEXT, "until": TEXT}
 _APV = {"apv_code": TEXT, "severity": TEXT, "priority": TEXT}
 
 # Every kind of event that is shown, with the fields it has (those of the first set must be there). Kinds that are not here are
@@ -91,6 +92,8 @@ SHAPES: dict[str, Shape] = {
     "repository.registered": Shape("apvs", "repository_registered", {}, {"forge": TEXT, "write_back": TRUTH}),
     "repository.scanned": Shape("apvs", "repository_scanned", {}, {"scan": TEXT, "head": TEXT, "refused": WHOLE}),
     "repository.unreadable": Shape("apvs", "repository_unreadable", {}, {"scan": TEXT, "reason": TEXT}),
+    "suppression.made": Shape("apvs", "suppression_made", {}, {**_SUPPRESSION, "apvs": WHOLE}),
+    "suppression.ended": Shape("apvs", "suppression_ended", {}, {**_SUPPRESSION, "why": TEXT}),
     "advisories.synced": Shape(
         "apvs",
         "advisories_synced",

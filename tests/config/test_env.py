@@ -19,7 +19,7 @@ def test_without_anything_every_setting_has_a_safe_default(tmp_path):
 @pytest.mark.parametrize("name", SECRETS)
 def test_every_secret_may_come_from_a_file(tmp_path, name):
     good = {"DATABASE_URL": "postgres://a:b@c/d", "RABBITMQ_URL": "amqp://a", "REDIS_URL": "redis://a"}.get(
-        name, "word"
+        name, "a-word-of-good-length"
     )
     (tmp_path / "secret").write_text(good + "\n")
     assert read(tmp_path, {f"{name}_FILE": str(tmp_path / "secret")})[name] in (good, [good])
@@ -33,7 +33,8 @@ def test_a_secret_file_that_cannot_be_read_stops_the_start(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "abc"), ("PORT", "70000"), ("DEBUG", "perhaps"), ("LOG_LEVEL", "LOUD"), ("DATABASE_URL", "nonsense"),
-     ("CORS_ORIGINS", "example.org"), ("PRIORITY_DUE_DAYS", "7,2,30,90")],
+     ("CORS_ORIGINS", "example.org"), ("PRIORITY_DUE_DAYS", "7,2,30,90"), ("GITHUB_WEBHOOK_SECRETS", "short"),
+     ("GITHUB_WEBHOOK_SECRETS", "first-secret-of-three,second-secret-of-three,third-secret-of-three")],
 )  # fmt: skip
 def test_a_wrong_value_names_the_variable_and_gives_a_hint(tmp_path, name, value):
     with pytest.raises(ImproperlyConfigured) as caught:

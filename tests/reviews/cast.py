@@ -6,6 +6,8 @@ Rows are made model by model, so that a test says what it starts from without wa
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -23,13 +25,16 @@ from immune.models import (
     Remedy,
     Repository,
     Role,
+    Suppression,
     Team,
 )
 from immune.models.apvs import APVStatus
 from immune.models.remedies import RemedyState
+from immune.people.selectors import viewer_of
 from reviews import rounds
 from reviews.models import Review
-from wargaming.models import Evidence, Run, Trust, Wargame, WargameState
+from wargaming import attached as attaching
+from wargaming.models import AttachedScenario, Evidence, Run, Trust, Wargame, WargameState
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
@@ -212,10 +217,10 @@ def wargame(
         **more,
     }
     digest = hashlib.sha256(f"{threat.pk}{found['scenario']}".encode()).hexdigest()
+    found.setdefault("state", WargameState.FINISHED)
     made = Wargame.objects.create(
         apv=threat,
         remedy=change,
-        state=WargameState.FINISHED,
         scenario_digest=digest,
         base_commit=change.base_commit,
         head_commit=change.head_commit,
@@ -252,6 +257,14 @@ def run(game: Wargame, number: int, step: str, phase: str, outcome: str, **more:
     return Run.objects.create(wargame=game, number=number, step=step, phase=phase, outcome=outcome, **found)
 
 
+def set_aside(where: Repository, author: Account, name: str = "aside") -> Suppression:
+    """One APV of the repository, suppressed by somebody."""
+    threat = apv(where, advisory(f"GHSA-{name}-{next(_numbers)}"), package=name, status=APVStatus.SUPPRESSED)
+    return Suppression.objects.create(
+        apv=threat, ground="accepted_risk", reason="x", author=author, expires_at="2999-01-01T00:00Z"
+    )
+
+
 def review(change: Remedy, because: str = "The wargames have ended.") -> Review:
     """Opens the round as the system does when the last wargame ends."""
     with act(SYSTEM) as log:
@@ -272,3 +285,34 @@ def proved_review(
     for threat in threats:
         wargame(change, threat, verdict)
     return review(change)
+
+
+def scenario(threat: APV, **more: str) -> dict[str, bytes]:
+    """The files of a sound scenario for an APV; ``more`` are keys of its case.yaml."""
+    case = {
+        "id": "theirs",
+        "ecosystem": "PyPI",
+        "package": threat.package_name,
+        "cve": threat.cve_id,
+        "vulnerable_version": "'2.31.0'",
+        "fixed_version": "'2.32.4'",
+        **more,
+    }
+    return {
+        "case.yaml": "".join(f"{key}: {value}\n" for key, value in case.items()).encode(),
+        "reproduce.py": b"print('NOT PRESENT: nothing')\n",
+        "control.py": b"print('CONTROL OK: fine')\n",
+    }
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def attached(threat: APV, *, by: Account, **more: str) -> AttachedScenario:
+    """A scenario that somebody attached to an APV, through the service."""
+    return attaching.attach(account=by, viewer=viewer_of(by), apv=threat, archive=zipped(scenario(threat, **more)))

@@ -9,11 +9,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from immune import suppression
+from immune.events.actors import SYSTEM
 from immune.events.audit import verify
 from immune.models import APV, Delivery, Event, ForgeJob, Remedy, Scan
 from immune.models.apvs import APVStatus
+from immune.people.selectors import EVERYTHING
 from immune.services import mirror_of
+from immune.suppression import services as suppression
 from reviews import journey
 from reviews.decisions import Suppression
 from reviews.errors import AlreadyDecided, BadDecision, StaleEvidence
@@ -179,6 +181,41 @@ def test_reject_with_suppression_sets_the_apv_aside_until_it_ends(repository):
     APV.objects.get(package_name="click").suppressions.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert suppression.return_expired() == 1
     assert states(repository)["click"] == "open"
+
+
+def test_whether_the_code_uses_the_package_weighs_in_the_priority_and_closes_nothing(repository, tmp_path):
+    def reach():
+        apv = APV.objects.get(package_name="click")
+        return next(factor["value"] for factor in apv.priority_factors if factor["name"] == "reachability")
+
+    assert reach() == "unknown (there is no Python here)"
+    before = states(repository)
+
+    commit(tmp_path / "app", main__py="import os\n")
+    scan(repository)
+    assert reach() == "unreachable (1 files read)"
+    assert states(repository) == before
+
+    commit(tmp_path / "app", main__py="import click\n")
+    scan(repository)
+    assert reach() == "potential (main.py)"
+
+
+def test_what_opens_in_a_scope_that_is_set_aside_is_set_aside_with_its_reading(tmp_path, db):
+    found = register(checkout(tmp_path / "later", requirements__txt=""))
+    aside = suppression.Target(repository=found, ecosystem="PyPI", package="click")
+    suppression.suppress(
+        actor=SYSTEM,
+        viewer=EVERYTHING,
+        target=aside,
+        ground="accepted_risk",
+        reason="Replaced next month.",
+        until=timezone.now() + timedelta(days=30),
+    )
+    commit(tmp_path / "later", requirements__txt="click==8.3.2\n")
+    scan(found)
+    assert states(found) == {"click": "suppressed"}
+    assert not Remedy.objects.filter(repository=found).exists()
 
 
 def test_modify_prepares_the_target_the_reviewer_wants(repository):

@@ -40,6 +40,13 @@ def test_the_worked_example_of_the_documentation():
     assert of(replace(PLAIN, highest_share_of_a_limit=0.9)) == 0.665
 
 
+def test_that_a_strangers_scenario_judges_from_outside_is_believed_once_it_is_accepted():
+    claims = replace(PLAIN, shipped=False, observed_from_outside=True, variants=3)
+    assert of(claims) == of(replace(claims, observed_from_outside=False)) == 0.68
+    assert of(replace(claims, accepted=True)) == 0.82
+    assert "nobody accepted it" in factors(claims)[0].why
+
+
 def test_could_not_tell_has_no_confidence_whatever_the_factors():
     assert of(BEST, Verdict.INCONCLUSIVE) == 0.0
 

@@ -2,18 +2,27 @@
 
 import importlib.util
 import os
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
-from wargaming.environments.layers import LayerStore
+from tests.wargaming.test_engine import CASE, FINE, HONEST
+from wargaming.engine import run_wargame, specs_of
+from wargaming.environments.layers import Counters, LayerStore
 from wargaming.environments.locks import checked_lock
 from wargaming.environments.resolve import classify_npm, classify_uv
 from wargaming.environments.spec import EnvironmentSpec, Lock, same_name, with_changed
 from wargaming.environments.tools import installer_environment
+from wargaming.environments.workshop import Workshop
 from wargaming.errors import EnvironmentFailed
+from wargaming.sandbox.base import Trust
 from wargaming.sandbox.runtimes import python_runtime
+from wargaming.scenarios import scenario_from_files
+from wargaming.verdict import Verdict
 
 ZIPP = EnvironmentSpec("PyPI", ("zipp==3.19.1",))
 
@@ -72,7 +81,8 @@ def test_eviction_takes_the_longest_unused_and_spares_what_is_in_use(store, lock
         assert store.evict(0) == [new.key]
     assert old.path.is_dir()
     assert not new.path.exists()
-    assert store.evict(0) == [old.key]
+    assert store.evict(0) == [], "it was used just now"
+    assert store.evict(0, unused_for_s=0) == [old.key]
     assert store.layer(lock, python_runtime()).built
 
 
@@ -81,10 +91,82 @@ def test_a_layer_used_lately_is_not_evicted(store, lock):
     assert store.evict(0) == []
 
 
-def test_hits_and_misses_are_counted(store, lock):
-    store.layer(lock, python_runtime())
-    store.layer(lock, python_runtime())
-    assert (store.counters.hits, store.counters.misses) == (1, 1)
+def test_hits_misses_and_evictions_are_counted_over_all_processes(store, lock):
+    made = store.layer(lock, python_runtime())
+    LayerStore(store.root).layer(lock, python_runtime())
+    unused_since(store, made, 7200)
+    LayerStore(store.root).evict(0)
+    assert store.counters == Counters(hits=1, misses=1, evictions=1)
+
+
+def unused_since(store, layer, seconds):
+    moment = time.time() - seconds
+    os.utime(store.root / f"{layer.key}.used", (moment, moment))
+
+
+def test_a_layer_that_went_before_it_was_held_is_not_used(store, lock):
+    layer = store.layer(lock, python_runtime())
+    unused_since(store, layer, 7200)
+    assert store.evict(0) == [layer.key]
+    with pytest.raises(EnvironmentFailed) as failure, store.in_use(layer):
+        pass
+    assert failure.value.reason == "layer_evicted"
+
+
+def test_whoever_holds_a_layer_finds_it_whole_while_others_evict_and_build_it_again(store, lock):
+    """Three hold and read, one evicts without any grace, as fast as they can: whoever holds it sees all of it until the end."""
+    seen, stop = Counter(), threading.Event()
+
+    def evicts():
+        while not stop.is_set():
+            for key, _, _ in store.stored():
+                unused_since(store, SimpleNamespace(key=key), 7200)
+            seen["evicted"] += len(LayerStore(store.root).evict(0))
+
+    def holds():
+        mine = LayerStore(store.root)
+        for _ in range(15):
+            layer = mine.layer(lock, python_runtime())
+            try:
+                with mine.in_use(layer):
+                    first = sorted(path.name for path in (layer.path / "zipp").iterdir())
+                    assert "__init__.py" in first
+                    compile((layer.path / "zipp" / "__init__.py").read_bytes(), "zipp", "exec")
+                    assert sorted(path.name for path in (layer.path / "zipp").iterdir()) == first
+                    seen["held"] += 1
+            except EnvironmentFailed as error:
+                assert error.reason == "layer_evicted"  # noqa: PT017 - the only way to lose
+
+    with ThreadPoolExecutor(4) as pool:
+        evicting = pool.submit(evicts)
+        try:
+            for each in [pool.submit(holds) for _ in range(3)]:
+                each.result()
+        finally:
+            stop.set()
+        evicting.result()
+    assert seen["held"]
+    assert seen["evicted"]
+
+
+def test_a_wargame_whose_environment_is_evicted_as_it_begins_builds_it_again(tmp_path, bubblewrap, monkeypatch):
+    workshop = Workshop(tmp_path)
+    files = {"case.yaml": CASE, "reproduce.py": HONEST, "control.py": FINE}
+    scenario = scenario_from_files({name: text.encode() for name, text in files.items()}, Trust.ATTACHED)
+    plain, gone = workshop.layers.in_use, []
+
+    def evicted_first(*layers):
+        if not gone:
+            gone.extend(layer.key for layer in layers)
+            for layer in layers:
+                unused_since(workshop.layers, layer, 7200)
+            assert set(workshop.layers.evict(0)) == set(gone)
+        return plain(*layers)
+
+    monkeypatch.setattr(workshop.layers, "in_use", evicted_first)
+    result = run_wargame(scenario, *specs_of(scenario), bubblewrap, workshop)
+    assert result.verdict is Verdict.PATCH_EFFECTIVE
+    assert gone
 
 
 def test_the_head_keeps_the_versions_of_its_base(workshop):

@@ -147,3 +147,9 @@ def test_a_claim_of_being_shipped_gives_a_forger_no_trust(archive, work_folder):
 
     answer = replay_evidence(rewritten(archive, forge), work=work_folder, driver="limited")
     assert answer.document["verdict_now"] == "INCONCLUSIVE"
+
+
+def test_the_archive_says_whether_somebody_stood_for_the_scenario(scenario, result, archive):
+    assert read_bundle(archive).manifest["scenario"]["accepted"] is False
+    accepted = evidence_bundle(result, scenario, tools={}, accepted=True)
+    assert read_bundle(accepted).manifest["scenario"]["accepted"] is True

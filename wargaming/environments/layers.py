@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wargaming.environments.resolve import NPM_FLAGS, classify_npm, classify_uv, package_json
@@ -28,6 +28,7 @@ from wargaming.errors import EnvironmentFailed
 from wargaming.sandbox.base import Runtime
 
 INSTALL_TIMEOUT_S = 300
+_COUNTERS = "counters.json"
 RECIPE = "1"  # part of every name: raise it when the way of building changes
 
 
@@ -41,9 +42,9 @@ class Layer:
     built: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Counters:
-    """What this process asked of the cache since it started, for metrics."""
+    """What all processes together asked of the cache since it was made."""
 
     hits: int = 0
     misses: int = 0
@@ -55,7 +56,24 @@ class LayerStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.counters = Counters()
+
+    @property
+    def counters(self) -> Counters:
+        """Kept in a file beside the layers: what is scraped for metrics is another process than those that build."""
+        try:
+            found = json.loads((self.root / _COUNTERS).read_text())
+            return Counters(*(int(found[name]) for name in ("hits", "misses", "evictions")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Counters()
+
+    def _count(self, **more: int) -> None:
+        with _held(self.root / f"{_COUNTERS}.lock"):
+            known = asdict(self.counters)
+            fd, temporary = tempfile.mkstemp(dir=self.root, prefix=".note-")
+            with os.fdopen(fd, "w") as out:
+                json.dump({name: value + more.get(name, 0) for name, value in known.items()}, out)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, self.root / _COUNTERS)
 
     def layer(self, lock: Lock, runtime: Runtime) -> Layer:
         """The layer of ``lock`` for ``runtime``, built if need be. Raises ``EnvironmentFailed``."""
@@ -63,10 +81,10 @@ class LayerStore:
         path = self.root / key
         if path.is_dir():
             self._mark_used(key)
-            self.counters.hits += 1
+            self._count(hits=1)
             return Layer(path, key, lock, built=False)
-        self.counters.misses += 1
         self.root.mkdir(parents=True, exist_ok=True)
+        self._count(misses=1)
         # The sandbox's unprivileged user passes through here.
         self.root.chmod(0o755)
         with _held(self.root / f"{key}.lock"):
@@ -119,10 +137,16 @@ class LayerStore:
 
     @contextmanager
     def in_use(self, *layers: Layer | None) -> Iterator[None]:
-        """Keeps ``layers`` from being evicted for the length of the block."""
+        """Keeps ``layers`` from being evicted for the length of the block.
+
+        Raises ``EnvironmentFailed`` (``layer_evicted``) for one that went between being built and being held.
+        """
         with ExitStack() as held:
             for key in sorted({layer.key for layer in layers if layer is not None}):
                 held.enter_context(_held(self.root / f"{key}.lock", shared=True))
+                if not (self.root / key).is_dir():
+                    raise EnvironmentFailed("layer_evicted", "an environment was removed before it was used")
+                self._mark_used(key)
             yield
 
     def stored(self) -> list[tuple[str, int, float]]:
@@ -152,7 +176,8 @@ class LayerStore:
             if self._remove(key):
                 total -= size
                 removed.append(key)
-        self.counters.evictions += len(removed)
+        if removed:
+            self._count(evictions=len(removed))
         for leftover in self.root.glob(".*-*") if self.root.is_dir() else ():
             with contextlib.suppress(OSError):
                 if leftover.stat().st_mtime < newest - INSTALL_TIMEOUT_S:

@@ -47,19 +47,21 @@ def cyclonedx(source: str, document: Any) -> Gathered:
         if root.get(field) is not None and not isinstance(root[field], list):
             raise Unreadable(source, f"{field} is no list")
     found = Gathered(source, "cyclonedx-json", version)
-    named = _components(found, root)
+    named, whole = _components(found, root)
     for at, value in enumerate(items(root.get("vulnerabilities"))):
-        _vulnerability(found, table(value), named, where=f"vulnerabilities[{at}]")
+        _vulnerability(found, table(value), named, whole, where=f"vulnerabilities[{at}]")
     return found
 
 
-def _components(found: Gathered, root: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Every component, nested ones too (without recursion); by reference, the described one included."""
+def _components(found: Gathered, root: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Every component, nested ones too (without recursion), by reference, the described one included; and for each nested one the
+    reference of the outermost that holds it."""
     subject = table(table(root.get("metadata")).get("component"))
     named: dict[str, Mapping[str, Any]] = {words(subject.get("bom-ref")): subject}
-    waiting = [table(one) for one in reversed(items(root.get("components")))]
+    whole: dict[str, str] = {}
+    waiting = [(table(one), "") for one in reversed(items(root.get("components")))]
     while waiting:
-        one = waiting.pop()
+        one, outermost = waiting.pop()
         group, name = words(one.get("group")), words(one.get("name"))
         found.component(
             f"component {name}",
@@ -72,12 +74,20 @@ def _components(found: Gathered, root: Mapping[str, Any]) -> dict[str, Mapping[s
         )
         for reference in texts([one.get("bom-ref"), one.get("purl")]):
             named.setdefault(reference, one)
-        waiting += [table(inner) for inner in reversed(items(one.get("components")))]
-    return named
+        own = words(one.get("bom-ref"))
+        if outermost and own:
+            whole.setdefault(own, outermost)
+        waiting += [(table(inner), outermost or own) for inner in reversed(items(one.get("components")))]
+    return named, whole
 
 
 def _vulnerability(
-    found: Gathered, one: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]], *, where: str
+    found: Gathered,
+    one: Mapping[str, Any],
+    named: Mapping[str, Mapping[str, Any]],
+    whole: Mapping[str, str],
+    *,
+    where: str,
 ) -> None:
     analysis = table(one.get("analysis"))
     aliases = texts([table(reference).get("id") for reference in items(one.get("references"))])
@@ -91,6 +101,7 @@ def _vulnerability(
             advisory=one.get("id"),
             status=_STATES.get(stated),
             products=tuple(words(named.get(r, {}).get("purl")) or r for r in references),
+            parts=tuple((whole[r], words(named[r].get("purl"))) for r in references if r in whole and r in named),
             aliases=aliases,
             justification=_JUSTIFICATIONS.get(own, own),
             stated=stated,

@@ -57,6 +57,9 @@ class Statement:
     stated: str = ""  # the format's own word for the status
     impact: str = ""
     action: str = ""
+    parts: tuple[
+        tuple[str, str], ...
+    ] = ()  # (product, purl of the part of it that is meant), where the document says so
 
 
 @dataclass(frozen=True, slots=True)

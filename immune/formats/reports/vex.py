@@ -44,6 +44,7 @@ def openvex(source: str, document: Any) -> Gathered:
             advisory=what if isinstance(what, str) else named.get("name") or named.get("@id"),
             status=status,
             products=texts([product for entry in items(one.get("products")) for product in _product(entry)]),
+            parts=tuple(part for entry in items(one.get("products")) for part in _parts(entry)),
             aliases=texts(named.get("aliases") or []),
             justification=justification,
             stated=stated,
@@ -61,6 +62,14 @@ def _product(entry: Any) -> Iterable[str]:
     yield words(known.get("@id")) or words(table(known.get("identifiers")).get("purl"))
 
 
+def _parts(entry: Any) -> Iterable[tuple[str, str]]:
+    for part in items(table(entry).get("subcomponents")):
+        for product in _product(entry):
+            known = table(part)
+            named = words(table(known.get("identifiers")).get("purl")) or words(known.get("@id"))
+            yield product, named or words(part)
+
+
 def csaf(source: str, document: Any) -> Gathered:
     """One statement per vulnerability, status and justification. Raises Unreadable for another version than 2.0."""
     root = table(document)
@@ -70,6 +79,7 @@ def csaf(source: str, document: Any) -> Gathered:
         raise Unreadable(source, f"CSAF {version or 'without a version'}: only 2.0 is read")
     found = Gathered(source, "csaf", version)
     purls = _purls(root.get("product_tree"))
+    parts = _relations(root.get("product_tree"), purls)
     for at, value in enumerate(items(root.get("vulnerabilities"))):
         one = table(value)
         ids = texts([one.get("cve"), *[table(pair).get("text") for pair in items(one.get("ids"))]])
@@ -78,19 +88,21 @@ def csaf(source: str, document: Any) -> Gathered:
             for f in items(one.get("flags"))
             for pid in texts(table(f).get("product_ids") or [])
         }
-        impact, action = _details(one.get("threats"), "impact"), _details(one.get("remediations"), None)
+        threats, remediations = items(one.get("threats")), items(one.get("remediations"))
         for stated, products in table(one.get("product_status")).items():
             if stated == "recommended":
                 continue  # says which version to take, nothing about the vulnerability
-            by_flag: dict[str, list[str]] = {}
+            alike: dict[tuple[str, str, str], list[str]] = {}
             for product in texts(products):
-                by_flag.setdefault(flags.get(product, ""), []).append(product)
-            for flag, held in by_flag.items():
+                why = _details(threats, "impact", product), _details(remediations, None, product)
+                alike.setdefault((flags.get(product, ""), *why), []).append(product)
+            for (flag, impact, action), held in alike.items():
                 found.statement(
                     f"vulnerabilities[{at}]",
                     advisory=ids[0] if ids else None,
                     status=_CSAF_STATUS.get(stated),
                     products=tuple(purls.get(product, product) for product in held),
+                    parts=tuple(parts[product] for product in held if product in parts),
                     aliases=ids[1:],
                     justification=flag,
                     stated=stated,
@@ -100,11 +112,24 @@ def csaf(source: str, document: Any) -> Gathered:
     return found
 
 
-def _details(entries: Any, category: str | None) -> str:
-    return next(
-        (words(table(e).get("details")) for e in items(entries) if category in {None, table(e).get("category")}),
-        "",
-    )
+def _details(entries: list[Any], category: str | None, product: str) -> str:
+    """The first that is about the product: one that names no products is about all."""
+    for entry in map(table, entries):
+        named = texts(entry.get("product_ids") or [])
+        if category in {None, entry.get("category")} and (not named or product in named):
+            return words(entry.get("details"))
+    return ""
+
+
+def _relations(tree: Any, purls: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Product id of a part in a product → (that product's id, the part's purl)."""
+    found: dict[str, tuple[str, str]] = {}
+    for one in map(table, items(table(tree).get("relationships"))):
+        whole, part = words(one.get("relates_to_product_reference")), words(one.get("product_reference"))
+        named = words(table(one.get("full_product_name")).get("product_id"))
+        if named and whole and part in purls:
+            found[named] = (whole, purls[part])
+    return found
 
 
 def _purls(tree: Any) -> dict[str, str]:

@@ -90,6 +90,15 @@ def test_known_exploitation_raises_the_priority_and_its_end_lowers_it(two: None,
     assert APV.objects.get(cve_id="CVE-2026-1001").priority == before
 
 
+def test_a_signal_does_not_take_away_what_is_known_of_reachability(two: None, tmp_path: Path) -> None:
+    apv = APV.objects.get(cve_id="CVE-2026-1001")
+    reached = {"name": "reachability", "value": "static (app/views.py)", "weight": 8}
+    rest = [factor for factor in apv.priority_factors if factor["name"] != "reachability"]
+    APV.objects.filter(pk=apv.pk).update(priority_factors=[*rest, reached])
+    assert sync_signals(actor=COMMAND, path=epss(tmp_path, "2026-08-16", CVE_2026_1001=0.9)).touched == 1
+    assert reached in APV.objects.get(pk=apv.pk).priority_factors
+
+
 def test_what_opens_later_is_weighed_by_what_is_known(tmp_path: Path) -> None:
     sync_signals(actor=COMMAND, path=kev(tmp_path, "2026-08-16", "CVE-2026-1001"))
     ingest(repository(), trivy(trivy_row("CVE-2026-1001", "idna", "1", "MEDIUM")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -118,3 +119,42 @@ def test_an_address_that_is_not_to_be_asked_is_refused(cast: Cast, rita: Api, se
 def test_who_may_not_immunize_registers_nothing(cast: Cast) -> None:
     viewer = session(cast.person(Role.VIEWER))
     problem(viewer.post("/hitl/repositories/", {"url": "https://github.com/a/b"}), 403, "not_allowed")
+
+
+def test_a_scenario_is_attached_listed_and_accepted_by_another(cast: Cast, rita: Api, sol: Api) -> None:
+    threat = made.proved_review(cast).items.get().apv
+    address = f"/hitl/reviews/{threat.apv_code}/scenarios"
+    archive = base64.b64encode(made.zipped(made.scenario(threat))).decode()
+    answer = rita.post(address, {"archive": archive})
+    assert answer.status_code == 201
+    scenario = answer.json()
+    assert (scenario["name"], scenario["version"], scenario["accepted_by"]) == ("theirs", 1, None)
+    problem(rita.post(f"/hitl/scenarios/{scenario['id']}/accept"), 403, "second_person_needed")
+    assert sol.post(f"/hitl/scenarios/{scenario['id']}/accept").json()["accepted_by"] == "Sol Serra"
+    problem(sol.post(f"/hitl/scenarios/{scenario['id']}/accept"), 409, "accepted")
+    assert [item["id"] for item in rita.get(address).json()["items"]] == [scenario["id"]]
+
+
+@pytest.mark.parametrize(("archive", "status"), [("%%%", 400), ("bm8=", 422), ("A" * 700_000, 422)])
+def test_what_is_no_scenario_is_refused_with_its_problems(cast: Cast, rita: Api, archive: str, status: int) -> None:
+    code = made.proved_review(cast).items.get().apv.apv_code
+    answer = rita.post(f"/hitl/reviews/{code}/scenarios", {"archive": archive})
+    assert answer.status_code == status
+    assert answer.json()["problems" if status == 422 else "fields"]
+
+
+def test_a_wargame_is_cancelled_and_run_again_with_a_reason(cast: Cast, rita: Api) -> None:
+    item = made.proved_review(cast).items.get()
+    assert item.wargame is not None
+    waits = made.wargame(item.wargame.remedy, item.apv, scenario="another", repeats=0, state="pending")
+    problem(rita.post(f"/hitl/wargames/{waits.pk}/retry", {"reason": "again"}), 409, "not_ended")
+    ended = rita.post(f"/hitl/wargames/{waits.pk}/cancel", {"reason": "It hangs."}).json()
+    assert (ended["state"], ended["verdict"], ended["reason"]) == ("cancelled", "INCONCLUSIVE", "cancelled")
+    assert [(order["kind"], order["by_name"], order["reason"]) for order in ended["orders"]] == [
+        ("cancel", "Rita Reis", "It hangs.")
+    ]
+    answer = rita.post(f"/hitl/wargames/{waits.pk}/retry", {"reason": "The network is back."})
+    assert answer.status_code == 201
+    assert (answer.json()["state"], answer.json()["retry_of"]) == ("pending", str(waits.pk))
+    problem(rita.post(f"/hitl/wargames/{waits.pk}/retry", {"reason": "and again"}), 409, "retried")
+    assert rita.post(f"/hitl/wargames/{waits.pk}/cancel", {}).status_code == 400

@@ -112,6 +112,8 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "repositories": str(cast.repository.pk),
             "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
             "scans": str(scan.pk),
+            "suppressions": made.set_aside(cast.repository, cast.rita).pk,
+            "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),
             "tokens": str(token.pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },
@@ -130,7 +132,8 @@ def met(case: Any, world: dict[str, Any]) -> Any:
     if "name" in case.path_parameters:
         case.path_parameters["name"] = "database"
     if isinstance(case.body, dict) and "apv_code" in case.body:
-        case.body |= {"apv_code": world["apv_code"], "justification": JUSTIFICATION}
+        case.body |= {"apv_code": world["apv_code"]}
+        case.body |= {"justification": JUSTIFICATION} if resource == "decisions" else {}
     return case
 
 

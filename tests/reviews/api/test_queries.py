@@ -36,6 +36,7 @@ def many(cast: Cast) -> None:
         ("/hitl/reviews/?ordering=severity&overdue=false&assignee=me&search=e", 1),
         ("/hitl/reviews/stats", 6),
         ("/hitl/decisions/", 3),
+        ("/hitl/suppressions/?holding=true&package=p", 1),
         ("/hitl/repositories/", 1),
         ("/hitl/advisories/", 1),
         ("/hitl/tokens/", 1),

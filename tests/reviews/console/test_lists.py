@@ -116,6 +116,7 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
         decide(client, change)
         builders.account(f"person{number}")
         Team.objects.create(name=f"team{number}").members.add(cast.rita)
+        builders.set_aside(where, cast.rita, f"aside{number}")
         builders_token(cast, f"token{number}")
     with CaptureQueriesContext(connection) as many:
         assert client.get(page.url("changelist")).status_code == 200
@@ -280,4 +281,5 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
     Scan.objects.create(repository=cast.repository, cause="test")
     Delivery.objects.get_or_create(event=Event.objects.latest("position"), handler="x", defaults={"state": "parked"})
+    builders.set_aside(cast.repository, cast.rita)
     builders_token(cast, "seed")

@@ -10,10 +10,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, ApiToken, Delivery, Event, ReportJob, Role, Scan
+from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, ReportJob, Role, Scan
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.models import Wargame
 
 SignedIn = Callable[[Account], Client]
 ROLES = list(Role.values)
@@ -28,6 +29,14 @@ ALLOWED: dict[str, set[str]] = {
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
     "send_report": {"reviewer", "lead", "operator", "admin"},
+    "suppress_apv": {"reviewer", "lead", "admin"},
+    "suppress_package": {"lead", "admin"},
+    "suppress_advisory": {"operator", "admin"},
+    "end_anothers_suppression": {"reviewer", "lead", "admin"},
+    "cancel_wargame": {"reviewer", "lead", "operator", "admin"},
+    "retry_wargame": {"reviewer", "lead", "operator", "admin"},
+    "attach_scenario": {"reviewer", "lead", "operator", "admin"},
+    "accept_scenario": {"reviewer", "lead", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
     "create_account": {"admin"},
@@ -53,6 +62,12 @@ class World:
             client.force_login(cast.sol)
             client.post(reverse(f"admin:reviews_review_{action}", args=(review.pk,)), self.form(review))
         self.decision = Decision.objects.get()
+        self.threat = builders.apv(cast.repository, builders.advisory("GHSA-aside"), package="aside", status="open")
+        AdvisoryName.objects.create(advisory_id="GHSA-aside", name="GHSA-aside")
+        self.suppression = builders.set_aside(cast.repository, cast.sol, "held")
+        self.ended = self.review.items.get().wargame
+        self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
+        self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -94,6 +109,42 @@ class World:
                 (self.cast.repository.pk,),
                 {"report": SimpleUploadedFile("trivy.json", b"{}")},
             ),
+            **{
+                f"suppress_{scope}": (
+                    "immune_suppression_create",
+                    (),
+                    {
+                        "scope": scope,
+                        "name": name,
+                        "ground": "accepted_risk",
+                        "reason": "x",
+                        "until": "2999-01-01",
+                        **more,
+                    },
+                )
+                for scope, name, more in (
+                    ("apv", self.threat.apv_code, {}),
+                    ("package", "aside", {"repository": str(self.cast.repository.pk), "ecosystem": "PyPI"}),
+                    ("advisory", "GHSA-aside", {}),
+                )
+            },
+            "end_anothers_suppression": ("immune_suppression_end", (self.suppression.pk,), {}),
+            "cancel_wargame": ("wargaming_wargame_cancel", (self.queued.pk,), {"reason": "not needed"}),
+            "retry_wargame": (
+                "wargaming_wargame_retry",
+                (self.ended.pk,),
+                {"reason": "the network was down"},
+            ),
+            "attach_scenario": (
+                "reviews_review_attach",
+                (review.pk, self.ended.apv_id),
+                {
+                    "archive": SimpleUploadedFile(
+                        "s.zip", builders.zipped(builders.scenario(self.ended.apv, id="other"))
+                    )
+                },
+            ),
+            "accept_scenario": ("reviews_review_accept", (review.pk, self.scenario.pk), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
             "create_account": (
@@ -114,7 +165,18 @@ class World:
         return int(client.post(reverse(f"admin:{name}", args=arguments), data).status_code)
 
     def happened(self, action: str) -> bool:
-        for row in (self.review, self.claimed, self.decision, self.delivery, self.token, self.cast.sol):
+        for row in (
+            self.review,
+            self.claimed,
+            self.decision,
+            self.delivery,
+            self.token,
+            self.cast.sol,
+            self.threat,
+            self.suppression,
+            self.queued,
+            self.scenario,
+        ):
             row.refresh_from_db()
         return bool(
             {
@@ -126,6 +188,14 @@ class World:
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
                 "send_report": ReportJob.objects.exists,
+                "suppress_apv": lambda: self.threat.status == "suppressed",
+                "suppress_package": lambda: self.threat.status == "suppressed",
+                "suppress_advisory": lambda: self.threat.status == "suppressed",
+                "end_anothers_suppression": lambda: self.suppression.ended_at is not None,
+                "cancel_wargame": lambda: self.queued.state == "cancelled",
+                "retry_wargame": lambda: Wargame.objects.filter(retry_of=self.ended).exists(),
+                "attach_scenario": lambda: self.ended.apv.scenarios.filter(name="other").exists(),
+                "accept_scenario": lambda: self.scenario.accepted_by is not None,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
@@ -150,7 +220,23 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
     "action",
-    ["claim", "comment", "decide", "bulk_decide", "release_anothers", "withdraw_anothers", "immunize", "send_report"],
+    [
+        "claim",
+        "comment",
+        "decide",
+        "bulk_decide",
+        "release_anothers",
+        "withdraw_anothers",
+        "immunize",
+        "send_report",
+        "suppress_apv",
+        "suppress_package",
+        "end_anothers_suppression",
+        "cancel_wargame",
+        "retry_wargame",
+        "attach_scenario",
+        "accept_scenario",
+    ],
 )
 def test_on_what_a_foreign_team_owns_only_who_sees_everything_may(
     cast: Cast, signed_in: SignedIn, role: str, action: str
@@ -186,11 +272,14 @@ def test_every_change_the_console_offers_has_a_row() -> None:
     changing = {
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
-        "immune_repository_immunize", "immune_repository_report",
-        "immune_delivery_replay", "immune_account_create", "immune_account_password",
-        "immune_team_create", "immune_apitoken_create", "immune_apitoken_revoke",
+        "immune_repository_immunize", "immune_delivery_replay", "immune_delivery_replay_letter",
+        "immune_account_create", "immune_account_password",
+        "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
+        "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
+        "immune_repository_report",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
+        "immune_delivery_dead_letters",
     }  # fmt: skip
     assert own == changing | reading

@@ -17,6 +17,7 @@ from reviews import rounds
 from reviews.models import Review
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.models import RefusedScenario
 
 SignedIn = Callable[[Account], Client]
 EVIL = "<script>alert(1)</script>\x1b[31m\u202egnp.exe\x00"
@@ -127,7 +128,29 @@ def test_the_number_of_queries_does_not_grow_with_the_review(cast: Cast, signed_
             text_of(client, review)
         counts.append(len(found))
     assert counts[0] == counts[1]
-    assert counts[0] <= 22
+    assert counts[0] <= 25
+
+
+def test_it_shows_what_was_tried_who_stands_for_it_and_what_was_refused(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    threat, change = review.items.get().apv, review.remedy
+    assert change is not None
+    theirs = builders.attached(threat, by=cast.rita)
+    builders.wargame(change, threat, scenario="theirs", trust="attached", repeats=0)
+    RefusedScenario.objects.create(
+        remedy=change, base_commit=change.base_commit, folder="<b>odd", problems=[["case.yaml", "missing"]]
+    )
+    accept = reverse("admin:reviews_review_accept", args=(review.pk, theirs.pk))
+    hers, his = text_of(signed_in(cast.rita), review), text_of(signed_in(cast.sol), review)
+    for page in (hers, his):
+        assert "not accepted: shown only" in page
+        assert "attached by" in page
+        assert "&lt;b&gt;odd" in page
+        assert "case.yaml: missing" in page
+    assert accept not in hers
+    assert accept in his
+    signed_in(cast.sol).post(accept)
+    assert "by Sol Serra" in text_of(signed_in(cast.rita), review)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])

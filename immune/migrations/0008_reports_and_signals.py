@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('immune', '0004_apv_list_orders'),
+        ('immune', '0007_turns'),
     ]
 
     operations = [
@@ -82,6 +82,7 @@ class Migration(migrations.Migration):
                 ('part', models.CharField(blank=True, max_length=200, verbose_name='part')),
                 ('source', models.CharField(max_length=300, verbose_name='file')),
                 ('size', models.BigIntegerField(verbose_name='bytes')),
+                ('scopes', models.JSONField(blank=True, null=True)),
                 ('state', models.CharField(choices=[('pending', 'queued'), ('running', 'running'), ('done', 'done'), ('failed', 'failed')], default='pending', max_length=10, verbose_name='state')),
                 ('progress', models.JSONField(default=dict)),
                 ('result', models.JSONField(default=dict)),

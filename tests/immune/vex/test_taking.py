@@ -1,0 +1,155 @@
+"""What becomes of a VEX statement: a suppression, a confirmation, a note, or a refusal that says why. Never a silent closure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from immune.events.actors import SYSTEM
+from immune.formats.reports.shapes import Statement, Status
+from immune.models import APV, AdvisoryName, Event, Role, Suppression, VexStatement
+from immune.people.selectors import viewer_of
+from immune.vex.services import Applied, apply_vex
+from tests.reviews import cast as made
+from tests.reviews.cast import Cast
+
+PURL = "pkg:pypi/requests@2.31.0"
+WHY = "vulnerable_code_not_in_execute_path"
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    return Cast()
+
+
+@pytest.fixture
+def threat(cast: Cast) -> APV:
+    record = made.advisory("GHSA-1", aliases=["CVE-2099-1"])
+    for name in ("GHSA-1", "CVE-2099-1"):
+        AdvisoryName.objects.create(advisory=record, name=name)
+    return made.apv(cast.repository, record, status="open")
+
+
+def says(status: Status = Status.NOT_AFFECTED, **more: Any) -> Statement:
+    found = {
+        "advisory": "CVE-2099-1",
+        "products": (PURL,),
+        "justification": WHY if status is Status.NOT_AFFECTED else "",
+        **more,
+    }
+    return Statement(status=status, **found)
+
+
+def take(cast: Cast, *statements: Statement, **more: Any) -> Applied:
+    return apply_vex(statements, cast.repository, SYSTEM, source="theirs.json", **more)
+
+
+def status(apv: APV) -> str:
+    return APV.objects.get(pk=apv.pk).status
+
+
+@pytest.mark.both_databases
+def test_not_affected_becomes_a_suppression_that_ends(cast: Cast, threat: APV, settings: Any) -> None:
+    settings.VEX_SUPPRESSION_DAYS = 10
+    applied = take(cast, says(impact="Redirects are off."))
+    assert applied == Applied(suppressed=[threat.apv_code])
+    row = Suppression.objects.get()
+    assert (row.scope, row.ground, row.reason, row.source) == ("apv", WHY, "Redirects are off.", "theirs.json")
+    assert timezone.now() + timedelta(days=9) < row.expires_at < timezone.now() + timedelta(days=11)
+    assert status(threat) == "suppressed"
+
+
+@pytest.mark.parametrize("justification", ["", "because", "accepted_risk", "code_not_reachable_somehow"])
+def test_not_affected_without_one_of_vex_justifications_is_refused(cast: Cast, threat: APV, justification: str) -> None:
+    applied = take(cast, says(justification=justification, impact="We think so."))
+    assert "justification" in applied.refused[0].reason
+    assert applied.refused[0].source.startswith("theirs.json: statement 1 (CVE-2099-1)")
+    assert status(threat) == "open"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"advisory": "CVE-unknown"}, "no advisory of that name"),
+        ({"products": ()}, "names no product"),
+        ({"products": ("our product",)}, "no package URL"),
+        ({"products": ("pkg:pypi/requests@2.30.0",)}, "says nothing about 2.31.0"),
+        ({"products": ("pkg:pypi/flask@2.31.0",)}, "no live APV"),
+        ({"parts": (("https://git.example/other.git", PURL),)}, None),
+    ],
+)
+def test_what_cannot_be_placed_is_refused_with_the_reason(
+    cast: Cast, threat: APV, wrong: dict[str, Any], reason: str | None
+) -> None:
+    applied = take(cast, says(**wrong))
+    if reason is None:
+        # A product of a foreign document's own naming: whoever hands it over says which repository is meant.
+        assert applied.suppressed == [threat.apv_code]
+        return
+    assert reason in applied.refused[0].reason
+    assert status(threat) == "open"
+
+
+def test_a_statement_about_another_of_our_repositories_is_not_taken_for_this_one(cast: Cast, threat: APV) -> None:
+    other = made.repository("demo/other")
+    applied = take(cast, says(parts=((other.location, PURL),)))
+    assert "not about demo/noticeboard" in applied.refused[0].reason
+    assert status(threat) == "open"
+
+
+def test_names_of_two_vulnerabilities_are_no_answer(cast: Cast, threat: APV) -> None:
+    AdvisoryName.objects.create(advisory=made.advisory("GHSA-2"), name="GHSA-2")
+    applied = take(cast, says(aliases=("GHSA-2",)))
+    assert "different vulnerabilities" in applied.refused[0].reason
+
+
+@pytest.mark.both_databases
+def test_affected_confirms_and_closes_nothing(cast: Cast, threat: APV) -> None:
+    assert take(cast, says(Status.AFFECTED, action="Upgrade.")).confirmed == [threat.apv_code]
+    assert (status(threat), VexStatement.objects.get().action) == ("open", "Upgrade.")
+    assert Event.objects.latest("position").kind == "vex.stated"
+    assert take(cast, says(Status.AFFECTED, action="Upgrade.")).already == [threat.apv_code]
+
+
+@pytest.mark.parametrize("said", [Status.AFFECTED, Status.UNDER_INVESTIGATION])
+def test_what_is_set_aside_and_said_to_be_affected_is_for_a_person(cast: Cast, threat: APV, said: Status) -> None:
+    take(cast, says())
+    applied = take(cast, says(said))
+    assert "a person has to say" in applied.refused[0].reason
+    assert (status(threat), VexStatement.objects.count()) == ("suppressed", 0)
+
+
+def test_fixed_never_closes_what_was_read_on_the_default_branch(cast: Cast, threat: APV) -> None:
+    applied = take(cast, says(Status.FIXED))
+    assert "only a reading closes it" in applied.refused[0].reason
+    assert status(threat) == "open"
+    APV.objects.update(status="resolved")
+    assert take(cast, says(Status.FIXED)).already == ["PyPI:requests"]
+
+
+def test_one_that_is_refused_stops_none_of_the_others(cast: Cast, threat: APV) -> None:
+    applied = take(cast, says(justification=""), says())
+    assert (len(applied.refused), applied.suppressed) == (1, [threat.apv_code])
+
+
+def test_what_is_approved_goes_its_way(cast: Cast, threat: APV) -> None:
+    APV.objects.update(status="approved")
+    assert take(cast, says()).refused
+    assert (status(threat), Suppression.objects.count()) == ("approved", 0)
+
+
+def test_a_package_everywhere_takes_the_right_to_operate(cast: Cast, threat: APV) -> None:
+    for role, expected in ((Role.LEAD, []), (Role.ADMIN, [threat.apv_code])):
+        viewer = viewer_of(cast.person(role))
+        applied = apply_vex([says()], None, SYSTEM, viewer=viewer)
+        assert applied.suppressed == expected, role
+
+
+def test_an_outsider_and_a_viewer_change_nothing(cast: Cast, threat: APV) -> None:
+    for person in (cast.otto, cast.person(Role.VIEWER)):
+        applied = take(cast, says(), viewer=viewer_of(person), author=person)
+        assert applied.refused
+    assert status(threat) == "open"
