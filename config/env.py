@@ -197,6 +197,19 @@ VARIABLES: dict[str, Variable] = {
     "OSV_BULK_URL": Variable(
         "", text, "Address of the OSV bulk export with {ecosystem} in it. Empty: advisories come from files only."
     ),
+    "REPORT_MAX_BYTES": Variable(
+        256 * 1024 * 1024, whole(1024, 2**33), "The largest report that may be sent, in bytes as it is sent."
+    ),
+    "EPSS_URL": Variable(
+        "",
+        url("https"),
+        "Address of the daily EPSS scores (https://epss.cyentia.com/epss_scores-current.csv.gz). Empty: from files only.",
+    ),
+    "KEV_URL": Variable(
+        "",
+        url("https"),
+        "Address of CISA's catalogue of known exploited vulnerabilities, as JSON. Empty: from files only.",
+    ),
     "OSV_ECOSYSTEMS": Variable(["PyPI"], words, "Ecosystems synchronised daily from OSV_BULK_URL."),
 }
 

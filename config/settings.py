@@ -236,6 +236,7 @@ DUTIES = (
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
+    Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
@@ -261,6 +262,9 @@ GIT_TIMEOUT_SECONDS = ENV["GIT_TIMEOUT_SECONDS"]
 GIT_MAX_BYTES = ENV["GIT_MAX_MB"] * 1024 * 1024
 OSV_BULK_URL = ENV["OSV_BULK_URL"]
 OSV_ECOSYSTEMS = ENV["OSV_ECOSYSTEMS"]
+EPSS_URL: str = ENV["EPSS_URL"]
+KEV_URL: str = ENV["KEV_URL"]
+REPORT_MAX_BYTES: int = ENV["REPORT_MAX_BYTES"]
 
 API_RATE_PER_MINUTE: int = ENV["API_RATE_PER_MINUTE"]
 API_ANONYMOUS_RATE_PER_MINUTE: int = ENV["API_ANONYMOUS_RATE_PER_MINUTE"]
@@ -297,6 +301,7 @@ SPECTACULAR_SETTINGS = {
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
         "ScanState": "immune.models.repositories.ScanState",
+        "Confirmation": "immune.models.reports.Confirmation",
         "SuppressionScope": "immune.models.suppressions.SuppressionScope",
         "Ground": "immune.models.suppressions.Ground",
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],

@@ -10,7 +10,8 @@ class ImmuneConfig(AppConfig):
     def ready(self) -> None:
         from immune import deliveries, forge_jobs, hints, scans, tasks, work  # noqa: PLC0415 - models are ready only now
         from immune.events import doorbell  # noqa: PLC0415
+        from immune.ingest import jobs  # noqa: PLC0415
 
-        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, hints.WEBHOOKS):
+        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, jobs.REPORTS, hints.WEBHOOKS):
             work.register(kind)
         doorbell.hear(tasks.wake_workers)

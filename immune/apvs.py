@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from immune import priority
+from immune.advisories.exploitation import NO_SIGNALS, Signals, signals_of, weighed
 from immune.events.log import Log
 from immune.findings import Findings, Found, Package
 from immune.inventory import Dependency
-from immune.models import APV, APVNumber, DependencyRow, Repository
-from immune.models.apvs import LIVE, APVStatus, Priority
+from immune.models import APV, APVNumber, DependencyRow, ReportStream, Repository, Sighting
+from immune.models.apvs import LIVE, APVStatus
 from immune.reachability.judging import NOT_KNOWN, Reach
 from immune.reading import Reading
 from immune.severity import Severity
@@ -37,27 +39,31 @@ class Changes:
 
 
 def store_dependencies(repository: Repository, dependencies: Iterable[Dependency]) -> None:
-    """Replaces the repository's dependency rows with those of this reading."""
-    DependencyRow.objects.filter(repository=repository).delete()
-    DependencyRow.objects.bulk_create(
-        (
-            DependencyRow(
-                repository=repository,
-                ecosystem=d.ecosystem,
-                name=d.name,
-                version=d.version,
-                manifest=d.manifest,
-                line=d.line,
-                requirement=d.requirement,
-                origin=d.origin.value,
-                scope=d.scope.value,
-                direct=d.direct,
-                path=list(d.path),
-                reason=d.reason,
-            )
-            for d in dependencies
-        ),
-        batch_size=1000,
+    """Replaces the repository's dependency rows with those of this reading; what SBOMs said stays."""
+    DependencyRow.objects.filter(repository=repository, stream=None).delete()
+    DependencyRow.objects.bulk_create(dependency_rows(repository, dependencies), batch_size=1000)
+
+
+def dependency_rows(
+    repository: Repository, dependencies: Iterable[Dependency], stream: ReportStream | None = None
+) -> Iterator[DependencyRow]:
+    return (
+        DependencyRow(
+            repository=repository,
+            stream=stream,
+            ecosystem=d.ecosystem,
+            name=d.name,
+            version=d.version,
+            manifest=d.manifest,
+            line=d.line,
+            requirement=d.requirement,
+            origin=d.origin.value,
+            scope=d.scope.value,
+            direct=d.direct,
+            path=list(d.path),
+            reason=d.reason,
+        )
+        for d in dependencies
     )
 
 
@@ -80,28 +86,44 @@ def apply_findings(
         (apv.group_id, apv.ecosystem, apv.package_name): apv
         for apv in APV.objects.filter(repository=repository).exclude(status=APVStatus.MERGED)
     }
+    signals = signals_of(found.group.cve for found in findings.found)
     for found in findings.found:
         near = (reach or {}).get(found.identity, NOT_KNOWN)
         apv = known.pop(found.identity, None)
+        said = signals.get(found.group.cve, NO_SIGNALS)
         if apv is None:
-            _open(log, repository, found, near)
+            _open(log, repository, found, said, near)
             changes.opened += 1
         else:
-            _refresh(log, apv, found, near, changes)
+            _refresh(log, apv, found, said, near, changes)
     present = {(d.ecosystem, d.name) for d in reading.dependencies}
+    standing = _still_reported(repository, known.values(), reading)
     for identity, apv in known.items():
         if apv.status not in LIVE:
             continue
         package = (apv.ecosystem, apv.package_name)
         if identity in findings.withdrawn:
             move_apv(
-                apv, to=APVStatus.WITHDRAWN, log=log, why="advisory_withdrawn", reason="The advisory was withdrawn."
+                apv,
+                to=APVStatus.WITHDRAWN,
+                log=log,
+                why="advisory_withdrawn",
+                reason="The advisory was withdrawn.",
+                scan_sees=False,
             )
         elif reading.refused or package in unresolved or identity in findings.undecided:
             continue
+        elif apv.pk in standing:
+            _leave_to_reports(log, apv)
+            continue
         elif package not in present:
             move_apv(
-                apv, to=APVStatus.WITHDRAWN, log=log, why="package_removed", reason="The package is no longer required."
+                apv,
+                to=APVStatus.WITHDRAWN,
+                log=log,
+                why="package_removed",
+                reason="The package is no longer required.",
+                scan_sees=False,
             )
         else:
             move_apv(
@@ -109,6 +131,7 @@ def apply_findings(
                 to=APVStatus.RESOLVED,
                 log=log,
                 why="read_again",
+                scan_sees=False,
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
@@ -116,26 +139,73 @@ def apply_findings(
     return changes
 
 
-def _open(log: Log, repository: Repository, found: Found, near: Reach) -> APV:
+def _leave_to_reports(log: Log, apv: APV) -> None:
+    """The tree no longer holds it, and a report sees it elsewhere: it stays, with nothing of ours under way for it."""
+    if not apv.scan_sees:
+        return
+    if apv.status in (APVStatus.OPEN, APVStatus.SUPPRESSED):
+        APV.objects.filter(pk=apv.pk).update(scan_sees=False)
+        return
+    move_apv(
+        apv,
+        to=APVStatus.OPEN,
+        log=log,
+        why="seen_elsewhere",
+        reason="The default branch no longer holds it, and a report still sees it elsewhere.",
+        remedy=None,
+        scan_sees=False,
+    )
+
+
+def _still_reported(repository: Repository, apvs: Iterable[APV], reading: Reading) -> set[UUID]:
+    """The APVs a report still vouches for. What a report saw in our tree is over once the tree no longer holds it: it was
+    read again, and the report is of before."""
+    by_pk = {apv.pk: apv for apv in apvs if apv.status in LIVE}
+    if not by_pk:
+        return set()
+    present: dict[Package, set[str]] = defaultdict(set)
+    for dependency in reading.dependencies:
+        present[dependency.ecosystem, dependency.name].add(dependency.version or "")
+    standing: set[UUID] = set()
+    over: list[int] = []
+    for sighting in Sighting.objects.filter(stream__repository=repository, gone=False, suppressed=False).iterator():
+        apv = by_pk.get(sighting.apv_id)
+        if apv is None:
+            continue
+        there = present.get((sighting.ecosystem, sighting.package_name), set())
+        left = there & set(sighting.versions) if sighting.versions else there and not apv.scan_sees
+        if sighting.in_tree and not left:
+            over.append(sighting.pk)
+        else:
+            standing.add(sighting.apv_id)
+    for start in range(0, len(over), 500):
+        Sighting.objects.filter(pk__in=over[start : start + 500]).update(gone=True, changed_at=timezone.now())
+    return standing
+
+
+def _open(log: Log, repository: Repository, found: Found, signals: Signals, near: Reach) -> APV:
     now = timezone.now()
     number = APVNumber.objects.create().pk
-    assessment = _assess(found, near)
     apv = APV(
         apv_code=f"APV-{now.year}-{number:06d}",
         repository=repository,
         group_id=found.group.pk,
         ecosystem=found.ecosystem,
         package_name=found.package,
-        due_at=now + timedelta(days=assessment.due_days),
         created_at=now,
         updated_at=now,
-        **_facts(found, assessment),
+        **facts_of(found, signals, near, now),
     )
     apv.save(force_insert=True)
+    note_opened(log, apv)
+    return apv
+
+
+def note_opened(log: Log, apv: APV) -> None:
     log.record(
         "apv.opened",
         subject=f"apv:{apv.pk}",
-        repository=repository.pk,
+        repository=apv.repository_id,
         data={
             "apv_code": apv.apv_code,
             "advisory": apv.advisory_id,
@@ -144,25 +214,25 @@ def _open(log: Log, repository: Repository, found: Found, near: Reach) -> APV:
             "priority": apv.priority,
         },
     )
-    return apv
 
 
-def _refresh(log: Log, apv: APV, found: Found, near: Reach, changes: Changes) -> None:
-    assessment = _assess(found, near)
-    facts = _facts(found, assessment)
+def note_updated(log: Log, apv: APV) -> None:
+    log.record(
+        "apv.updated",
+        subject=f"apv:{apv.pk}",
+        repository=apv.repository_id,
+        data={"apv_code": apv.apv_code, "severity": apv.severity, "priority": apv.priority},
+    )
+
+
+def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, changes: Changes) -> None:
+    facts = facts_of(found, signals, near, apv.created_at)
     if any(getattr(apv, name) != value for name, value in facts.items()):
-        # A changed priority moves the date it is due, counted from when it was opened.
-        facts["due_at"] = apv.created_at + timedelta(days=assessment.due_days)
         APV.objects.filter(pk=apv.pk).update(updated_at=timezone.now(), **facts)
         for name, value in facts.items():
             setattr(apv, name, value)
         changes.updated += 1
-        log.record(
-            "apv.updated",
-            subject=f"apv:{apv.pk}",
-            repository=apv.repository_id,
-            data={"apv_code": apv.apv_code, "severity": apv.severity, "priority": apv.priority},
-        )
+        note_updated(log, apv)
     if apv.status in (APVStatus.RESOLVED, APVStatus.WITHDRAWN):
         move_apv(
             apv,
@@ -174,24 +244,8 @@ def _refresh(log: Log, apv: APV, found: Found, near: Reach, changes: Changes) ->
         changes.reopened += 1
 
 
-def _assess(found: Found, near: Reach) -> priority.Assessment:
-    pace = priority.Pace(
-        dict(zip((priority.Priority(p) for p in Priority.values), settings.PRIORITY_DUE_DAYS, strict=True))
-    )
-    return priority.assess(
-        priority.Facts(
-            severity=Severity(found.group.severity),
-            cvss_score=found.group.score,
-            direct=found.direct,
-            fix_available=bool(found.fixed),
-            reachability=near.value,
-            reachability_source=near.source,
-        ),
-        pace,
-    )
-
-
-def _facts(found: Found, assessment: priority.Assessment) -> dict[str, Any]:
+def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> dict[str, Any]:
+    """The columns of an APV that our own matching fills."""
     return {
         "advisory_id": found.group.canonical,
         "cve_id": found.group.cve,
@@ -200,8 +254,18 @@ def _facts(found: Found, assessment: priority.Assessment) -> dict[str, Any]:
         "versions": list(found.versions),
         "fixed_versions": list(found.fixed),
         "manifests": list(found.manifests),
-        "priority": assessment.priority.value,
-        "priority_factors": [
-            {"name": factor.name, "value": factor.value, "weight": factor.weight} for factor in assessment.factors
-        ],
+        "scan_sees": True,
+        **weighed(
+            priority.Facts(
+                severity=Severity(found.group.severity),
+                cvss_score=found.group.score,
+                epss=signals.epss.probability if signals.epss else None,
+                known_exploited=signals.kev is not None,
+                direct=found.direct,
+                fix_available=bool(found.fixed),
+                reachability=near.value,
+                reachability_source=near.source,
+            ),
+            opened,
+        ),
     }

@@ -11,20 +11,43 @@ from collections import defaultdict
 
 from immune.events.log import Log
 from immune.matching import preference
-from immune.models import APV, Advisory, AdvisoryName, AliasGroup, Suppression, VexStatement
+from immune.models import APV, Advisory, AdvisoryName, AliasGroup, ReportedName, Sighting, Suppression, VexStatement
 from immune.models.apvs import APVStatus
 from immune.transitions import move_apv
 
 
 def fold_into_groups(log: Log, touched: set[str]) -> None:
     """Joins the groups of the touched advisories with those of every record that shares a name with them."""
-    for members in _components(touched):
+    components = _components(touched)
+    reported = _reported(components)
+    for number, members in enumerate(components):
         rows = list(Advisory.objects.filter(pk__in=members).only("pk", "group_id", "withdrawn").select_related("group"))
         groups = {row.group_id: row.group for row in rows}
         elder = groups[min(groups)]
         for absorbed in sorted(pk for pk in groups if pk != elder.pk):
             _absorb(log, elder, groups[absorbed])
+        for group in reported.get(number, ()):
+            if group.pk != elder.pk:
+                _absorb(log, elder, group)
         _rename(elder, rows)
+
+
+def _reported(components: list[set[str]]) -> dict[int, list[AliasGroup]]:
+    """Groups that only reports named so far, by the place of the component that has one of their names."""
+    number_of = {advisory: number for number, members in enumerate(components) for advisory in members}
+    component_of: dict[str, int] = {}
+    for name, advisory in AdvisoryName.objects.filter(advisory__in=number_of).values_list("name", "advisory_id"):
+        component_of[name] = number_of[advisory]
+    alone = AliasGroup.objects.filter(advisories=None)
+    named = {group.pk: group for group in alone.filter(canonical_id__in=component_of)}
+    found = {pk: component_of[group.canonical_id] for pk, group in named.items()}
+    for row in ReportedName.objects.filter(name__in=component_of, group__advisories=None).select_related("group"):
+        named.setdefault(row.group_id, row.group)
+        found.setdefault(row.group_id, component_of[row.name])
+    joining: dict[int, list[AliasGroup]] = defaultdict(list)
+    for pk in sorted(found):
+        joining[found[pk]].append(named[pk])
+    return joining
 
 
 def _components(touched: set[str]) -> list[set[str]]:
@@ -77,6 +100,7 @@ def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
             APV.objects.filter(pk=apv.pk).update(group=elder)
             continue
         kept, folded = (twin, apv) if twin.created_at <= apv.created_at else (apv, twin)
+        _hand_over_sightings(folded, kept)
         move_apv(
             folded,
             to=APVStatus.MERGED,
@@ -87,9 +111,18 @@ def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
         )
         APV.objects.filter(pk=kept.pk).update(group=elder)
     APV.objects.filter(group=younger).update(group=elder)
+    ReportedName.objects.filter(group=younger).update(group=elder)
     Suppression.objects.filter(group=younger).update(group=elder)
     VexStatement.objects.filter(group=younger).update(group=elder)
     younger.delete()
+
+
+def _hand_over_sightings(folded: APV, kept: APV) -> None:
+    """What reports say of the younger APV they say of the elder; where one report saw both, one of its words is enough."""
+    Sighting.objects.filter(apv=folded, stream__in=Sighting.objects.filter(apv=kept).values("stream")).delete()
+    Sighting.objects.filter(apv=folded).update(apv=kept)
+    if folded.scan_sees and not kept.scan_sees:
+        APV.objects.filter(pk=kept.pk).update(scan_sees=True)
 
 
 def _rename(group: AliasGroup, rows: list[Advisory]) -> None:

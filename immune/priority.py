@@ -7,9 +7,10 @@ never below P2 otherwise; an unknown severity is never P4. Unreachability lowers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from immune.severity import Severity
 
@@ -145,6 +146,18 @@ def _word(value: bool | None) -> str:
 
 def _shown_reachability(facts: Facts) -> str:
     return facts.reachability.value + (f" ({facts.reachability_source})" if facts.reachability_source else "")
+
+
+def reachability_in(factors: Iterable[Mapping[str, Any]]) -> tuple[Reachability, str]:
+    """What factors kept as ``name`` and ``value`` say of reachability, with its source: what ``assess`` showed, read back.
+
+    Who weighs again without looking at the code carries it over. Unknown where nothing, or no word of ours, is said.
+    """
+    shown = next((str(factor["value"]) for factor in factors if factor["name"] == "reachability"), "")
+    word, _, source = shown.partition(" (")
+    if word not in {one.value for one in Reachability}:
+        return Reachability.UNKNOWN, ""
+    return Reachability(word), source.removesuffix(")")
 
 
 def _shown_severity(facts: Facts) -> str:

@@ -86,7 +86,8 @@ def propose_remedies(
 
 def _waiting(repository: Repository) -> dict[Package, list[APV]]:
     packages: dict[Package, list[APV]] = defaultdict(list)
-    for apv in APV.objects.filter(repository=repository).order_by("priority", "apv_code"):
+    # What only reports see stands in no manifest that could be changed.
+    for apv in APV.objects.filter(repository=repository, scan_sees=True).order_by("priority", "apv_code"):
         packages[apv.ecosystem, apv.package_name].append(apv)
     ready = (*PLANNABLE, APVStatus.REMEDIATING, APVStatus.FAILED)
     return {p: apvs for p, apvs in packages.items() if any(apv.status in ready for apv in apvs)}

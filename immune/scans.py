@@ -19,6 +19,8 @@ from immune.events.log import act
 from immune.findings import Findings, findings_in, packages_in, unresolved_packages
 from immune.git_checkout import push_back
 from immune.git_process import GitError, Source
+from immune.ingest.knowing import confirm_again
+from immune.ingest.services import match_components_again
 from immune.models import APV, ForgeJob, Repository, Scan
 from immune.models.apvs import APVStatus
 from immune.models.repositories import ScanState
@@ -97,6 +99,9 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         Repository.objects.filter(pk=repository.pk).update(
             default_branch=branch, head_commit=head, read_at=timezone.now(), problem=problem
         )
+    match_components_again(repository, actor)
+    if scan.cause == "advisories_changed":
+        confirm_again(repository)
     repository.refresh_from_db()
     result = {
         "opened": changes.opened,

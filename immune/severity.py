@@ -109,3 +109,8 @@ def rate(vectors: Iterable[SeverityVector], database_word: str = "") -> Rating:
     if ratings:
         return max(ratings, key=lambda rating: (_RANK[rating.severity], rating.score or 0.0))
     return Rating(severity_of_word(database_word))
+
+
+def worst(ratings: Iterable[tuple[Severity, float | None]]) -> tuple[Severity, float | None]:
+    """The highest of some severities with its score; UNKNOWN only where none is known."""
+    return max(ratings, key=lambda rating: (_RANK[rating[0]], rating[1] or 0.0), default=(Severity.UNKNOWN, None))

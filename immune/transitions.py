@@ -6,6 +6,8 @@ why) in the same unit of work. No other code assigns a state after a row was mad
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +112,42 @@ def move(
         raise Moved(f"{machine.noun} {row.pk} is {found} by now, no longer {from_}", found)
     for name, value in {machine.field: to, **changes}.items():
         setattr(row, name, value)
+    _note(machine, row, from_, to, log, why, data)
+
+
+def move_many(
+    machine: Machine,
+    rows: Iterable[Any],
+    *,
+    to: str,
+    log: Log,
+    why: str,
+    data: dict[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    """Moves rows of one model with the same ``changes``: one UPDATE for each state they come from, one event for each row.
+
+    Raises NotAllowed, or Moved when one of them left its state meanwhile; what was moved before that goes with the transaction.
+    """
+    by_state: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_state[getattr(row, machine.field)].append(row)
+    for from_, held in by_state.items():
+        if not machine.allows(from_, to):
+            raise NotAllowed(f"{machine.noun} {held[0].pk}: {from_} → {to} is not a move")
+        model: type[Model] = type(held[0])
+        if hasattr(held[0], "updated_at"):
+            changes.setdefault("updated_at", timezone.now())
+        found = model._default_manager.filter(pk__in=[row.pk for row in held], **{machine.field: from_})
+        if found.update(**{machine.field: to}, **changes) != len(held):
+            raise Moved(f"one of {len(held)} {machine.noun} rows is no longer {from_}", "")
+        for row in held:
+            for name, value in {machine.field: to, **changes}.items():
+                setattr(row, name, value)
+            _note(machine, row, from_, to, log, why, data)
+
+
+def _note(machine: Machine, row: Any, from_: str, to: str, log: Log, why: str, data: dict[str, Any] | None) -> None:
     log.record(
         f"{machine.noun}.moved",
         subject=f"{machine.noun}:{row.pk}",
@@ -132,3 +170,7 @@ def move_apv(apv: APV, *, to: str, log: Log, why: str, **changes: Any) -> None:
 
 def move_remedy(remedy: Remedy, *, to: str, log: Log, why: str, **changes: Any) -> None:
     move(REMEDY_MACHINE, remedy, to=to, log=log, why=why, **changes)
+
+
+def move_apvs(apvs: Iterable[APV], *, to: str, log: Log, why: str, **changes: Any) -> None:
+    move_many(APV_MACHINE, apvs, to=to, log=log, why=why, **changes)

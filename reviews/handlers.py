@@ -40,7 +40,7 @@ def _open_for(event: Happened, because: str) -> None:
             rounds.open_round(log, remedy=remedy, because=because)
 
 
-@subscribe("reviews.ask_about_no_fix", "apv.moved", "apv.opened")
+@subscribe("reviews.ask_about_no_fix", "apv.moved")
 def ask_about_no_fix(event: Happened) -> None:
     """An APV nothing can be upgraded for is put to people too."""
     if event.data.get("to") != APVStatus.NO_FIX:

@@ -10,7 +10,8 @@ from uuid import UUID
 from django.db.models import Case, Count, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
-from immune.models import APV, Repository
+from immune.advisories.exploitation import NO_SIGNALS, signals_of
+from immune.models import APV, Repository, Sighting
 from immune.models.advisories import Severity
 from immune.models.apvs import LIVE, APVStatus
 from immune.people.selectors import Viewer, within_sight
@@ -52,6 +53,24 @@ def apv_by_code(viewer: Viewer, code: str) -> APV | None:
     while apv is not None and apv.merged_into_id is not None:
         apv = apvs(viewer).filter(pk=apv.merged_into_id).first()
     return apv
+
+
+def sources_of(apv: APV) -> QuerySet[Sighting]:
+    """What reports say of an APV, at most a hundred, those that still count first."""
+    return apv.sightings.select_related("stream").order_by("gone", "stream__tool", "stream__part", "pk")[:100]
+
+
+def signals_shown(apv: APV) -> dict[str, Any]:
+    """What is known of an APV's exploitation, with the days it is of."""
+    known = signals_of([apv.cve_id]).get(apv.cve_id, NO_SIGNALS)
+    return {
+        "epss": known.epss.probability if known.epss else None,
+        "epss_percentile": known.epss.percentile if known.epss else None,
+        "epss_day": known.epss.day if known.epss else None,
+        "kev_added": known.kev.added if known.kev else None,
+        "kev_due": known.kev.due if known.kev else None,
+        "kev_ransomware": known.kev.ransomware if known.kev else None,
+    }
 
 
 def matching(text: str) -> Q:

@@ -107,14 +107,22 @@ def fetch_bulk(
 ) -> Fetched:
     """The ecosystem's export as a file in the folder, fetched only if it changed; raises BulkError."""
     url = bulk_url(ecosystem, template)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{quote(ecosystem, safe='')}.zip"
+    return _fetched(url, folder / f"{quote(ecosystem, safe='')}.zip", client, limits or Limits(), archive=True)
+
+
+def fetch_file(url: str, target: Path, *, client: httpx.Client | None = None, limits: Limits | None = None) -> Fetched:
+    """A file that is no archive, fetched in the same way; what it holds is the reader's to say. Raises BulkError."""
+    return _fetched(url, target, client, limits or Limits(size=512 * 1024**2), archive=False)
+
+
+def _fetched(url: str, target: Path, client: httpx.Client | None, limits: Limits, *, archive: bool) -> Fetched:
+    target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target.with_suffix(".lock")):
         if client is not None:
-            return _Fetch(url, target, client, limits or Limits()).run()
+            return _Fetch(url, target, client, limits, archive=archive).run()
         timeout = httpx.Timeout(60.0, connect=15.0)
         with httpx.Client(timeout=timeout, headers={"User-Agent": "immune"}) as own:
-            return _Fetch(url, target, own, limits or Limits()).run()
+            return _Fetch(url, target, own, limits, archive=archive).run()
 
 
 @contextmanager
@@ -128,8 +136,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 class _Fetch:
-    def __init__(self, url: str, target: Path, client: httpx.Client, limits: Limits) -> None:
-        self.url, self.target, self.client, self.limits = url, target, client, limits
+    def __init__(self, url: str, target: Path, client: httpx.Client, limits: Limits, *, archive: bool) -> None:
+        self.url, self.target, self.client, self.limits, self.archive = url, target, client, limits, archive
         self.part = target.with_suffix(".part")
         self.ends = time.monotonic() + limits.seconds
         self.received = 0
@@ -230,7 +238,7 @@ class _Fetch:
         size = self.part.stat().st_size
         if state.size >= 0 and size != state.size:
             raise BulkError(Reason.INTERRUPTED, f"{size} of {state.size} bytes came")
-        if not zipfile.is_zipfile(self.part):
+        if self.archive and not zipfile.is_zipfile(self.part):
             self._forget()
             raise BulkError(Reason.NOT_AN_ARCHIVE, f"what {self._host} sent is not a zip archive")
         with self.part.open("rb") as file:

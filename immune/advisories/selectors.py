@@ -76,20 +76,22 @@ def _groups(pks: set[int]) -> dict[int, Group]:
     for row in rows:
         members[row.group_id].append(row)
     canonical = dict(AliasGroup.objects.filter(pk__in=pks).values_list("pk", "canonical_id"))
-    found: dict[int, Group] = {}
-    for pk, advisories in members.items():
-        live = [row for row in advisories if row.withdrawn is None] or advisories
-        worst = max(live, key=lambda row: (_RANK.index(row.severity), row.score or 0.0))
-        names = {name for row in advisories for name in (row.pk, *row.aliases)}
-        found[pk] = Group(
-            pk=pk,
-            canonical=canonical[pk],
-            names=tuple(sorted(names, key=natural_id)),
-            summary=next((row.summary for row in live if row.summary), ""),
-            severity=worst.severity,
-            score=worst.score,
-        )
-    return found
+    return {pk: group_from(pk, canonical[pk], advisories) for pk, advisories in members.items()}
+
+
+def group_from(pk: int, canonical: str, advisories: list[Advisory]) -> Group:
+    """A group as findings need it, from its records, of which there is at least one."""
+    live = [row for row in advisories if row.withdrawn is None] or advisories
+    worst = max(live, key=lambda row: (_RANK.index(row.severity), row.score or 0.0))
+    names = {name for row in advisories for name in (row.pk, *row.aliases)}
+    return Group(
+        pk=pk,
+        canonical=canonical,
+        names=tuple(sorted(names, key=natural_id)),
+        summary=next((row.summary for row in live if row.summary), ""),
+        severity=worst.severity,
+        score=worst.score,
+    )
 
 
 def names_of(groups: Iterable[int]) -> dict[int, tuple[str, ...]]:

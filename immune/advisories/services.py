@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -10,18 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from immune.advisories.osv import AdvisoryRecord, read_osv
-from immune.advisories.sources import iter_records
+from immune.advisories.sources import Raw, iter_records
 from immune.events.actors import Actor
 from immune.events.log import Log, act
 from immune.folding import fold_into_groups
 from immune.inventory import Refusal, Unreadable
-from immune.models import Advisory, AdvisoryName, AffectedPackage, AliasGroup, DependencyRow, Repository
+from immune.models import Advisory, AdvisoryName, AffectedPackage, AliasGroup, DependencyRow, Repository, Sighting
 from immune.services import request_scan
 from immune.severity import rate
 from immune.versions import base_ecosystem
 
 BATCH = 500
 Package = tuple[str, str]
+
+
+# Grows with every change of the reading that gives another answer for the same bytes: then all are read again.
+READER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record with its text as it is stored and the digest of the bytes it came from."""
+
+    record: AdvisoryRecord
+    text: str
+    raw_digest: str
 
 
 @dataclass(slots=True)
@@ -45,7 +59,9 @@ def sync_advisories(*, actor: Actor, paths: Iterable[str | Path]) -> SyncReport:
     Repositories that hold a package whose matching may have changed are asked to be read again.
     """
     report, touched = SyncReport(), set[Package]()
-    for batch in _batches(_read(paths, report)):
+    for batch in _batches(paths, report):
+        if not batch:
+            continue
         with act(actor) as log:
             touched |= _store(batch, report, log)
     if report.added or report.updated:
@@ -65,46 +81,64 @@ def sync_advisories(*, actor: Actor, paths: Iterable[str | Path]) -> SyncReport:
     return report
 
 
-def _read(paths: Iterable[str | Path], report: SyncReport) -> Iterator[tuple[AdvisoryRecord, str]]:
-    for found in iter_records(paths):
-        if isinstance(found, Refusal):
-            report.refused.append(found)
-            continue
-        try:
-            value = found.read()
-            record = read_osv(value, found.source)
-        except Unreadable as error:
-            report.refused.append(Refusal(error.source, error.reason))
-            continue
-        report.read += 1
-        yield record, json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _batches(found: Iterator[tuple[AdvisoryRecord, str]]) -> Iterator[dict[str, tuple[AdvisoryRecord, str]]]:
-    # A dict: when a source holds one id twice, the later one counts.
-    while batch := {record.id: (record, text) for record, text in islice(found, BATCH)}:
+def _batches(paths: Iterable[str | Path], report: SyncReport) -> Iterator[dict[str, Read]]:
+    """Records that are not stored as they are, some at a time. A dict: when a source holds one id twice, the later one counts."""
+    found = iter_records(paths)
+    while some := list(islice(found, BATCH)):
+        digests = {id(raw): _digest(raw) for raw in some if isinstance(raw, Raw)}
+        stored = dict(
+            Advisory.objects.filter(raw_digest__in=digests.values()).values_list("raw_digest", "pk").order_by("pk")
+        )
+        batch: dict[str, Read] = {}
+        for raw in some:
+            if isinstance(raw, Refusal):
+                report.refused.append(raw)
+            elif (pk := stored.get(digests[id(raw)])) is not None:
+                report.read += 1
+                report.unchanged += 1
+                batch.pop(pk, None)
+            elif (read := _read(raw, digests[id(raw)], report)) is not None:
+                batch[read.record.id] = read
         yield batch
 
 
-def _store(batch: dict[str, tuple[AdvisoryRecord, str]], report: SyncReport, log: Log) -> set[Package]:
+def _digest(raw: Raw) -> str:
+    return hashlib.sha256(f"{READER}:{raw.kind}:{raw.digest}".encode()).hexdigest()
+
+
+def _read(raw: Raw, digest: str, report: SyncReport) -> Read | None:
+    try:
+        value = raw.read()
+        record = read_osv(value, raw.source)
+    except Unreadable as error:
+        report.refused.append(Refusal(error.source, error.reason))
+        return None
+    report.read += 1
+    return Read(record, json.dumps(value, ensure_ascii=False, separators=(",", ":")), digest)
+
+
+def _store(batch: dict[str, Read], report: SyncReport, log: Log) -> set[Package]:
     known = {
         row.pk: row for row in Advisory.objects.filter(pk__in=batch).only("pk", "digest", "matching_digest", "modified")
     }
     changed = {
         pk: item
         for pk, item in batch.items()
-        if pk not in known or (known[pk].digest != item[0].digest and not _older(item[0], known[pk]))
+        if pk not in known or (known[pk].digest != item.record.digest and not _older(item.record, known[pk]))
     }
     report.unchanged += len(batch) - len(changed)
+    # The same content from other bytes: what it is read from now is what will be met again.
+    same = [pk for pk, item in batch.items() if pk in known and known[pk].digest == item.record.digest]
+    Advisory.objects.bulk_update([Advisory(pk=pk, raw_digest=batch[pk].raw_digest) for pk in same], ["raw_digest"])
     report.added += sum(1 for pk in changed if pk not in known)
     report.updated += sum(1 for pk in changed if pk in known)
-    report.withdrawn += sum(1 for record, _ in changed.values() if record.withdrawn is not None)
+    report.withdrawn += sum(1 for item in changed.values() if item.record.withdrawn is not None)
     if not changed:
         return set()
     matters = {
         pk
-        for pk, (record, _) in changed.items()
-        if pk not in known or known[pk].matching_digest != record.matching_digest
+        for pk, item in changed.items()
+        if pk not in known or known[pk].matching_digest != item.record.matching_digest
     }
     touched = set(AffectedPackage.objects.filter(advisory__in=matters).values_list("ecosystem", "name"))
     # Each new record is a group of its own until folding joins it with the others.
@@ -112,16 +146,16 @@ def _store(batch: dict[str, tuple[AdvisoryRecord, str]], report: SyncReport, log
         [AliasGroup(canonical_id=pk) for pk in changed if pk not in known], ignore_conflicts=True
     )
     groups = dict(AliasGroup.objects.filter(canonical_id__in=changed).values_list("canonical_id", "pk"))
-    rows = [_row(record, text, groups.get(pk, 0)) for pk, (record, text) in changed.items()]
+    rows = [_row(item, groups.get(pk, 0)) for pk, item in changed.items()]
     columns = [f.name for f in Advisory._meta.concrete_fields if f.name not in ("id", "group")]
     Advisory.objects.bulk_create([row for row in rows if row.pk not in known])
     Advisory.objects.bulk_update([row for row in rows if row.pk in known], columns)
     AdvisoryName.objects.filter(advisory__in=matters).delete()
     AffectedPackage.objects.filter(advisory__in=matters).delete()
     AdvisoryName.objects.bulk_create(
-        AdvisoryName(advisory_id=pk, name=name) for pk in sorted(matters) for name in {pk, *changed[pk][0].aliases}
+        AdvisoryName(advisory_id=pk, name=name) for pk in sorted(matters) for name in {pk, *changed[pk].record.aliases}
     )
-    packages = {(pk, *package) for pk in matters for package in packages_of(changed[pk][0])}
+    packages = {(pk, *package) for pk in matters for package in packages_of(changed[pk].record)}
     AffectedPackage.objects.bulk_create(
         AffectedPackage(advisory_id=pk, ecosystem=ecosystem, name=name) for pk, ecosystem, name in sorted(packages)
     )
@@ -138,7 +172,8 @@ def packages_of(record: AdvisoryRecord) -> set[Package]:
     return {(base_ecosystem(entry.ecosystem), entry.name) for entry in record.affected if entry.name}
 
 
-def _row(record: AdvisoryRecord, text: str, group: int) -> Advisory:
+def _row(read: Read, group: int) -> Advisory:
+    record = read.record
     vectors = [*record.severities, *(vector for entry in record.affected for vector in entry.severities)]
     rating = rate(vectors, record.database_severity)
     return Advisory(
@@ -149,7 +184,7 @@ def _row(record: AdvisoryRecord, text: str, group: int) -> Advisory:
         summary=record.summary,
         details=record.details,
         vectors=[{"type": vector.type, "score": vector.score} for vector in dict.fromkeys(vectors)],
-        record=text,
+        record=read.text,
         severity=rating.severity.value,
         score=rating.score,
         cwes=list(record.cwes),
@@ -159,17 +194,21 @@ def _row(record: AdvisoryRecord, text: str, group: int) -> Advisory:
         withdrawn=record.withdrawn,
         digest=record.digest,
         matching_digest=record.matching_digest,
+        raw_digest=read.raw_digest,
         source=record.source[-300:],
     )
 
 
 def repositories_holding(packages: set[Package]) -> list[Repository]:
-    """The repositories whose last reading found one of these packages."""
+    """The repositories whose last reading found one of these packages, or of which a report names one."""
     names = {name for _, name in packages}
     found: set[Any] = set()
     for chunk in _chunks(sorted(names), 500):
         rows = DependencyRow.objects.filter(name__in=chunk).values_list("ecosystem", "name", "repository").distinct()
         found |= {repository for ecosystem, name, repository in rows if (ecosystem, name) in packages}
+        seen = Sighting.objects.filter(package_name__in=chunk)
+        reported = seen.values_list("ecosystem", "package_name", "stream__repository").distinct()
+        found |= {repository for ecosystem, name, repository in reported if (ecosystem, name) in packages}
     return list(Repository.objects.filter(pk__in=found).order_by("name"))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -18,8 +19,9 @@ _NAME_DAY = re.compile(r"(?<!\d)(\d{4}-\d\d-\d\d)(?!\d)", re.ASCII)
 
 def read_epss_file(path: Path, limits: Limits = LIMITS) -> EpssScores:
     """The scores in a file; its name's date counts where its layout has none. Raises Unreadable."""
-    with open_unpacked(path, limits) as stream:
-        return read_epss(_lines(stream, path.name), path.name, day=_day_in(path.name))
+    # Closed here, before its stream is, also where the reading stops early.
+    with open_unpacked(path, limits) as stream, closing(_lines(stream, path.name)) as lines:
+        return read_epss(lines, path.name, day=_day_in(path.name))
 
 
 def read_kev_file(path: Path, limits: Limits = LIMITS) -> KevCatalogue:
@@ -30,10 +32,11 @@ def read_kev_file(path: Path, limits: Limits = LIMITS) -> KevCatalogue:
             if len(data) > limits.document:
                 raise Unreadable(path.name, f"longer than {limits.document} bytes")
             return read_kev_json(data, path.name)
-        return read_kev_csv(_lines(stream, path.name), path.name, day=_day_in(path.name))
+        with closing(_lines(stream, path.name)) as lines:
+            return read_kev_csv(lines, path.name, day=_day_in(path.name))
 
 
-def _lines(stream: io.BufferedReader, source: str) -> Iterator[str]:
+def _lines(stream: io.BufferedReader, source: str) -> Generator[str, None, None]:
     text = io.TextIOWrapper(stream, "utf-8")
     try:
         while line := text.readline(LIMITS.record):

@@ -5,7 +5,9 @@ from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
+from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
+from immune.models.signals import EpssRow, KevRow, SignalFeed
 from immune.models.suppressions import Suppression
 from immune.models.vex import VexStatement
 from immune.models.webhooks import WebhookDelivery
@@ -22,15 +24,23 @@ __all__ = [
     "ApiToken",
     "Delivery",
     "DependencyRow",
+    "EpssRow",
     "Event",
     "ForgeJob",
+    "KevRow",
     "Lease",
     "LocalNote",
     "LocalPullRequest",
     "Remedy",
+    "ReportChunk",
+    "ReportJob",
+    "ReportStream",
+    "ReportedName",
     "Repository",
     "Role",
     "Scan",
+    "Sighting",
+    "SignalFeed",
     "Suppression",
     "Team",
     "Turn",

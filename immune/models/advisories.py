@@ -49,6 +49,8 @@ class Advisory(models.Model):
     withdrawn = models.DateTimeField(_("withdrawn"), null=True, blank=True)
     digest = models.CharField(max_length=64)
     matching_digest = models.CharField(max_length=64)
+    # Of the bytes it was read from and of the reader that read them: the same again needs no second reading.
+    raw_digest = models.CharField(max_length=64, blank=True, db_index=True)
     source = models.CharField(_("source"), max_length=300, blank=True)
 
     class Meta:

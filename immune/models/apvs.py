@@ -88,6 +88,8 @@ class APV(models.Model):
     versions = models.JSONField(_("affected versions present"), default=list)
     fixed_versions = models.JSONField(_("fixed versions"), default=list)
     manifests = models.JSONField(_("manifests"), default=list)
+    # Whether the last reading of the tree found it. What only reports say has its sightings alone to stand on.
+    scan_sees = models.BooleanField(_("found by our own scan"), default=True)
     priority = models.CharField(_("priority"), max_length=2, choices=Priority)
     priority_factors = models.JSONField(_("priority factors"), default=list)
     due_at = models.DateTimeField(_("due"))

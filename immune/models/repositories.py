@@ -46,9 +46,12 @@ class Repository(models.Model):
 
 
 class DependencyRow(models.Model):
-    """One package as one manifest of a repository names it, at the head last read."""
+    """One package as one manifest of a repository names it, at the head last read; or as an SBOM does, then with its ``stream``."""
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="dependencies")
+    stream = models.ForeignKey(
+        "immune.ReportStream", on_delete=models.CASCADE, null=True, blank=True, related_name="dependencies"
+    )
     ecosystem = models.CharField(max_length=60)
     name = models.CharField(_("package"), max_length=300)
     version = models.CharField(_("version"), max_length=200, null=True, blank=True)  # noqa: DJ001 - null: not resolved

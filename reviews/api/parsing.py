@@ -60,6 +60,15 @@ def _plain(error: Exception) -> str:
     return str(error).encode("ascii", "backslashreplace").decode()[:200]
 
 
+class Untouched(BaseParser):
+    """Bytes as they are sent: the view reads the stream itself, piece by piece and within its own bound."""
+
+    media_type = "application/octet-stream"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        return stream
+
+
 class AlwaysJson(BaseContentNegotiation):
     """Answers are JSON (or the one download), whatever is asked for: RFC 9110 lets a server answer rather than say 406."""
 

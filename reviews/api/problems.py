@@ -15,6 +15,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from immune.ingest.jobs import TooLarge
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors
@@ -66,10 +67,9 @@ def _known(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
     headers: dict[str, str] = {}
     if isinstance(error, errors.ReviewError):
         return problem(_STATUS.get(type(error), 409), error.reason, str(error), **error.details), headers
-    if isinstance(error, NotPermitted):
-        return problem(403, error.reason, str(error)), headers
-    if isinstance(error, (Refused, PeopleError)):
-        return problem(422, error.reason, str(error)), headers
+    if isinstance(error, (NotPermitted, Refused, PeopleError)):
+        code = 403 if isinstance(error, NotPermitted) else 413 if isinstance(error, TooLarge) else 422
+        return problem(code, error.reason, str(error)), headers
     if isinstance(error, ScenarioRefused):
         problems = [{"where": where, "what": what} for where, what in error.problems]
         return problem(422, error.reason, "It is not a scenario for this APV.", problems=problems), headers

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from immune.models import APV, Advisory, ApiToken, Repository, Scan, Suppression
+from immune.models import APV, Advisory, ApiToken, ReportJob, Repository, Scan, Sighting, Suppression
 from immune.models.apvs import Verdict as Verdicts
 from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import SCOPES
@@ -248,16 +248,44 @@ class FactorShape(serializers.Serializer[Any]):
     weight = serializers.IntegerField()
 
 
+class SightingShape(serializers.ModelSerializer[Sighting]):
+    """Who else says that the problem is there, and whether our own matching agrees."""
+
+    tool = serializers.CharField(source="stream.tool")
+    part = serializers.CharField(source="stream.part")
+
+    class Meta:
+        model = Sighting
+        fields = (
+            "tool", "part", "advisory", "aliases", "versions", "fixed_versions", "severity", "targets", "state", "confirmation",
+            "suppressed", "gone", "first_at", "changed_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class SignalsShape(serializers.Serializer[Any]):
+    """What is known of its exploitation. Null: not scored, or not in the catalogue."""
+
+    epss = serializers.FloatField(allow_null=True, help_text="probability of exploitation in the next 30 days")
+    epss_percentile = serializers.FloatField(allow_null=True)
+    epss_day = serializers.DateField(allow_null=True)
+    kev_added = serializers.DateField(allow_null=True, help_text="since when it is known to be exploited")
+    kev_due = serializers.DateField(allow_null=True)
+    kev_ransomware = serializers.BooleanField(allow_null=True)
+
+
 class DetailAnswer(ReviewItem):
-    """One APV with what its priority is made of and the latest round about it."""
+    """One APV with what its priority is made of, the latest round about it, who sees it and how it is exploited."""
 
     priority_factors = FactorShape(many=True, read_only=True)
 
     review = ReviewDetail(allow_null=True)
+    sources = SightingShape(many=True)
+    signals = SignalsShape()
 
     class Meta:
         model = APV
-        fields = (*ReviewItem.Meta.fields, "priority_factors", "review")
+        fields = (*ReviewItem.Meta.fields, "scan_sees", "priority_factors", "sources", "signals", "review")
         read_only_fields = fields
 
 
@@ -411,6 +439,58 @@ class ScanShape(serializers.ModelSerializer[Scan]):
         model = Scan
         fields = ("id", "repository_id", "state", "cause", "head_commit", "result", "created_at", "finished_at")
         read_only_fields = fields
+
+
+class RefusedRow(serializers.Serializer[Any]):
+    source = serializers.CharField()  # type: ignore[assignment]
+    reason = serializers.CharField()
+
+
+class ReportProgress(serializers.Serializer[Any]):
+    """Findings, components and statements read so far, and findings applied."""
+
+    read = serializers.IntegerField(required=False)
+    applied = serializers.IntegerField(required=False)
+
+
+class IngestCounts(serializers.Serializer[Any]):
+    """What came of a report; members are absent until it was taken in. ``refused`` holds the first of ``refused_count``."""
+
+    format = serializers.CharField(required=False)
+    tool = serializers.CharField(required=False)
+    read = serializers.IntegerField(required=False)
+    findings = serializers.IntegerField(required=False)
+    components = serializers.IntegerField(required=False)
+    statements = serializers.IntegerField(required=False)
+    opened = serializers.IntegerField(required=False)
+    updated = serializers.IntegerField(required=False)
+    reopened = serializers.IntegerField(required=False)
+    closed = serializers.IntegerField(required=False)
+    suppressed = serializers.IntegerField(required=False)
+    unchanged = serializers.IntegerField(required=False)
+    statements_applied = serializers.IntegerField(required=False)
+    refused_count = serializers.IntegerField(required=False)
+    refused = RefusedRow(many=True, required=False)
+
+
+class ReportShape(serializers.ModelSerializer[ReportJob]):
+    """A report that was sent: how far taking it in has come, and what came of it."""
+
+    repository_id = serializers.UUIDField()
+    result = IngestCounts()
+    progress = ReportProgress()
+
+    class Meta:
+        model = ReportJob
+        fields = (
+            "id", "repository_id", "part", "source", "size", "state", "reason", "progress", "result", "created_at", "finished_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class ReportPage(serializers.Serializer[Any]):
+    items = ReportShape(many=True)
+    next = serializers.CharField(allow_null=True)
 
 
 class StatsShape(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, scenarios, status, suppressions, tokens, views
+from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -24,6 +24,9 @@ urlpatterns: list[URLPattern] = [
     path("suppressions/<int:pk>/end", suppressions.EndSuppression.as_view()),
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
+    path("repositories/<uuid:pk>/reports", reports.SendReport.as_view()),
+    path("reports/", reports.Reports.as_view()),
+    path("reports/<uuid:pk>", reports.ReportDetail.as_view()),
     path("scans/<uuid:pk>", holdings.ScanDetail.as_view()),
     path("wargames/<uuid:pk>", holdings.WargameDetail.as_view()),
     path("wargames/<uuid:pk>/cancel", holdings.CancelWargame.as_view()),

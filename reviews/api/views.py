@@ -108,6 +108,8 @@ class ReviewDetail(View):
     def get(self, request: Request, apv_code: str) -> Response:
         apv = _apv(request, apv_code)
         apv.review = selectors.latest_review(viewer(request), apv)  # type: ignore[attr-defined]
+        apv.sources = selectors.sources_of(apv)  # type: ignore[attr-defined]
+        apv.signals = selectors.signals_shown(apv)  # type: ignore[attr-defined]
         headers = {}
         if apv.review is not None:  # type: ignore[attr-defined]
             headers["ETag"] = f'"{apv.review.version}"'  # type: ignore[attr-defined]

@@ -123,6 +123,10 @@ class ReadOnlyAdmin(ModelAdmin):
     def buttons(self, request: HttpRequest, row: Any) -> Sequence[Button]:
         return ()
 
+    def forms(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the forms of the detail page need, where its template has any."""
+        return {}
+
     # -- addresses ---------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -173,6 +177,7 @@ class ReadOnlyAdmin(ModelAdmin):
                 "row": row,
                 "sections": self.sections(request, row),
                 "buttons": self.buttons(request, row),
+                **self.forms(request, row),
             },
         )
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from immune.models import APV, Advisory, Remedy
+from immune.models import APV, Advisory, Remedy, Sighting
 from immune.models.apvs import LIVE
 from immune.people.selectors import Viewer, within_sight
 from immune.suppression.selectors import about, suppressions
@@ -127,6 +127,36 @@ class ApvAdmin(ReadOnlyAdmin):
                 ],
             ),
             Section(
+                _("Who sees it"),
+                columns=(_("tool"), _("id it gives"), _("versions"), _("our own matching"), _("since")),
+                rows=[
+                    *(
+                        [
+                            [
+                                Fact("", _("our own scan")),
+                                Fact("", row.advisory_id),
+                                Fact("", row.versions, "list"),
+                                Fact("", ""),
+                                Fact("", ""),
+                            ]
+                        ]
+                        if row.scan_sees
+                        else []
+                    ),
+                    *(
+                        [
+                            Fact("", f"{one.stream}{_seen_how(one)}"),
+                            Fact("", one.advisory),
+                            Fact("", one.versions, "list"),
+                            Fact("", one.get_confirmation_display()),
+                            Fact("", one.first_at, "when"),
+                        ]
+                        for one in selectors.sources_of(row)
+                    ),
+                ],
+            ),
+            Section(_("Exploitation"), _exploitation(row)),
+            Section(
                 _("Published records"),
                 columns=(_("id"), _("summary"), _("published")),
                 rows=[
@@ -181,6 +211,24 @@ class ApvAdmin(ReadOnlyAdmin):
                 ],
             ),
         )
+
+
+def _seen_how(sighting: Sighting) -> str:
+    words = [gettext("no longer in the tree")] * sighting.gone + [
+        gettext("suppressed by the report")
+    ] * sighting.suppressed
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _exploitation(apv: APV) -> Sequence[Fact]:
+    """EPSS and KEV with the days they are of; what is not known is shown as such."""
+    known = selectors.signals_shown(apv)
+    epss = "" if known["epss"] is None else f"{known['epss']:.3f} ({known['epss_day']})"
+    return (
+        Fact(_("probability in the next 30 days (EPSS)"), epss),
+        Fact(_("known to be exploited since (KEV)"), known["kev_added"] or ""),
+        Fact(_("to be remedied by (KEV)"), known["kev_due"] or ""),
+    )
 
 
 class AdvisoryAdmin(ReadOnlyAdmin):

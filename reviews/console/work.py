@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -20,7 +20,8 @@ from unfold.decorators import display
 
 from immune import services
 from immune.events.actors import Actor
-from immune.models import Event, ForgeJob, Repository, Scan, Team
+from immune.ingest.jobs import report_jobs, submit_report
+from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
 from immune.models.repositories import ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
@@ -74,7 +75,33 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return [
             self.changing("register/", self.register_view, "register"),
             self.changing("<uuid:object_id>/immunize/", self.immunize_view, "immunize"),
+            self.changing("<uuid:object_id>/report/", self.report_view, "report"),
         ]
+
+    def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A report, SBOM or VEX document as an upload; a worker takes it in."""
+        allowed(request, "immunize")
+        repository = self.found(request, object_id)
+        sent = request.FILES.get("report")
+        if sent is None:
+            report(request, messages.ERROR, gettext("Choose a file."))
+            return redirect(self.url("change", repository.pk))
+        person = account(request)
+        try:
+            job = submit_report(
+                actor=Actor.of(person),
+                viewer=viewer(request),
+                repository=repository,
+                stream=sent,
+                source=sent.name or "report",
+                part=request.POST.get("part", "").strip(),
+                requested_by=person,
+            )
+        except services.Refused as error:
+            report(request, messages.ERROR, untrusted.plain(str(error), 400))
+            return redirect(self.url("change", repository.pk))
+        report(request, messages.SUCCESS, gettext("The report was received; it is being taken in."))
+        return redirect(reverse("admin:immune_reportjob_change", args=(job.pk,)))
 
     def immunize_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         allowed(request, "immunize")
@@ -136,8 +163,13 @@ class RepositoryAdmin(ReadOnlyAdmin):
             _("Immunize"),
         )
 
+    detail_template = "console/repository.html"
+
     def heading(self, row: Repository) -> str:
         return untrusted.plain(row.name, 80)
+
+    def forms(self, request: HttpRequest, row: Repository) -> dict[str, Any]:
+        return {"report_url": self.url("report", row.pk) if viewer(request).may("immunize") else ""}
 
     def buttons(self, request: HttpRequest, row: Repository) -> Sequence[Button]:
         if not viewer(request).may("immunize"):
@@ -229,6 +261,71 @@ class ScanAdmin(ReadOnlyAdmin):
                     Fact(_("last error"), row.last_error, "text"),
                     Fact(_("result"), _json(row.result), "code"),
                 ),
+            ),
+        )
+
+
+class ReportJobAdmin(ReadOnlyAdmin):
+    """Reports that were sent, how far taking them in has come, and what was refused."""
+
+    list_display = ("sent", "seen_repository", "seen_source", "status", "changes", "finished_at")
+    list_display_links = ("sent",)
+    list_filter = ("state", SeenRepository)
+    search_fields = ("repository__name", "source", "part")
+    sortable_by = ("sent",)
+    ordering = ("-created_at", "pk")
+
+    def rows(self, viewer: Viewer) -> QuerySet[ReportJob]:
+        return report_jobs(viewer)
+
+    @display(description=_("sent"), ordering="created_at")
+    def sent(self, row: ReportJob) -> str:
+        return f"{row.created_at:%Y-%m-%d %H:%M} UTC"
+
+    @display(description=_("repository"))
+    def seen_repository(self, row: ReportJob) -> SafeString:
+        return shown_line(row.repository.name, 60)
+
+    @display(description=_("file"))
+    def seen_source(self, row: ReportJob) -> SafeString:
+        return shown_line(f"{row.source} {row.part}".strip(), 80)
+
+    @display(description=_("state"))
+    def status(self, row: ReportJob) -> SafeString:
+        return badge(row.state, row.get_state_display(), "job")
+
+    @display(description=_("opened, closed, refused"))
+    def changes(self, row: ReportJob) -> str:
+        return ", ".join(str(row.result.get(name, "–")) for name in ("opened", "closed", "refused_count"))
+
+    def heading(self, row: ReportJob) -> str:
+        return untrusted.plain(str(row), 100)
+
+    def sections(self, request: HttpRequest, row: ReportJob) -> Sequence[Section]:
+        counts = {name: value for name, value in row.result.items() if name != "refused"}
+        return (
+            Section(
+                untrusted.plain(str(row), 100),
+                (
+                    Fact(_("repository"), row.repository.name, "link", to("immune_repository", row.repository_id)),
+                    Fact(_("state"), self.status(row), "html"),
+                    Fact(_("reason"), row.reason),
+                    Fact(_("part"), row.part),
+                    Fact(_("bytes"), row.size),
+                    Fact(_("asked by"), row.requested_by.shown_name if row.requested_by else ""),
+                    Fact(_("progress"), _json(row.progress), "code"),
+                    Fact(_("result"), _json(counts), "code"),
+                    Fact(_("finished"), row.finished_at, "when"),
+                    Fact(_("last error"), row.last_error, "text"),
+                ),
+            ),
+            Section(
+                _("Refused"),
+                columns=(_("source"), _("reason")),
+                rows=[
+                    [Fact("", one.get("source", "")), Fact("", one.get("reason", ""))]
+                    for one in row.result.get("refused", [])[:200]
+                ],
             ),
         )
 

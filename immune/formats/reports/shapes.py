@@ -72,6 +72,7 @@ class Report:
     statements: tuple[Statement, ...] = ()
     components: tuple[Dependency, ...] = ()
     refused: tuple[Refusal, ...] = field(default=())
+    tool: str = ""  # where the format is of many tools and the report says which wrote it
 
 
 MAX_FINDINGS = 1_000_000
@@ -86,6 +87,7 @@ class Gathered:
         self.source = source
         self.format = format
         self.version = words(version)
+        self.tool = ""
         self.findings: list[Finding] = []
         self.statements: list[Statement] = []
         self.components: list[Dependency] = []
@@ -153,6 +155,7 @@ class Gathered:
             tuple(self.statements),
             tuple(self.components),
             tuple(self.refused),
+            self.tool,
         )
 
 

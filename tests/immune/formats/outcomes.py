@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from immune.advisories.signal_files import read_epss_file, read_kev_file
 from immune.formats import (
     cargo_lock,
     gemfile_lock,
@@ -61,18 +64,40 @@ def manifests() -> str:
 
 
 def all_reports() -> list[str]:
-    """Every report sample; the CSAF archive of test documents is no report, its schema conformance set is summed up."""
-    found = sorted(str(p.relative_to(DATA)) for p in (DATA / "reports").glob("*/*") if p.suffix != ".xz")
-    return [path for path in found if "cyclonedx-conformance" not in path]
+    """Every report sample, also what is no report by itself."""
+    return sorted(str(p.relative_to(DATA)) for p in (DATA / "reports").glob("*/*"))
 
 
 def reports() -> str:
     lines = ["| sample | outcome |", "|---|---|"]
     lines += [f"| {path.removeprefix('reports/')} | {_report_outcome(path)} |" for path in all_reports()]
-    conformance = sorted((DATA / "reports/cyclonedx-conformance").glob("*"))
-    refused = [path.name for path in conformance if _report_outcome(str(path.relative_to(DATA))).startswith("refused")]
-    lines.append(f"| cyclonedx-conformance/* ({len(conformance)} files) | read; refused: {', '.join(refused)} |")
     return "\n".join(lines)
+
+
+def signals() -> str:
+    """Every file of exploitation signals: days and numbers."""
+    found = sorted(p for p in (DATA / "exploitation").rglob("*") if p.is_file())
+    lines = ["| sample | outcome |", "|---|---|"]
+    lines += [f"| {path.relative_to(DATA / 'exploitation')} | {_signal_outcome(path)} |" for path in found]
+    return "\n".join(lines)
+
+
+def _signal_outcome(path: Path) -> str:
+    try:
+        if "epss" in path.parts:
+            scores = read_epss_file(path)
+            words = [f"EPSS of {scores.score_date}", *([scores.model] if scores.model else [])]
+            counts, refused = f"{len(scores.scores)} scores", scores.refused
+        else:
+            catalogue = read_kev_file(path)
+            words, counts, refused = (
+                [f"KEV of {catalogue.released}"],
+                f"{len(catalogue.entries)} entries",
+                catalogue.refused,
+            )
+    except Unreadable as error:
+        return f"refused: {_cell(error.reason)}"
+    return "; ".join([", ".join(words), counts, *(f"refused: {_cell(one.reason)}" for one in refused[:2])])
 
 
 def _report_outcome(path: str) -> str:
@@ -91,7 +116,7 @@ def _report_outcome(path: str) -> str:
     return "; ".join(parts)
 
 
-TABLES = {"table of manifests": manifests, "table of reports": reports}
+TABLES = {"table of manifests": manifests, "table of reports": reports, "table of signals": signals}
 
 
 def _outcome(kind: str, path: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from immune.events.actors import SYSTEM
-from immune.models import Role, Scan
+from immune.models import ReportJob, Role, Scan
 from immune.people.selectors import SCOPES
 from immune.people.services import create_token
 from reviews.api import docs
@@ -35,6 +35,9 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "repositories_list": ("read", False),
     "repositories_register": ("immunize", False),
     "repositories_immunize": ("immunize", True),
+    "repositories_report": ("immunize", True),
+    "reports_list": ("read", False),
+    "reports_detail": ("read", True),
     "scans_detail": ("read", True),
     "wargames_detail": ("read", True),
     "wargames_evidence": ("read", True),
@@ -85,12 +88,14 @@ class Objects:
         decided = session(cast.rita).decide(made.proved_review(cast, package="flask"), "escalate").json()
         game = review.items.get().wargame_id
         scan = Scan.objects.create(repository=cast.repository, cause="asked")
+        report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
         self.names = {"apv_code": code, "name": "database"}
         self.ids = {
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,
+            "reports": report.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
             "wargames": game,
             "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
@@ -120,6 +125,8 @@ class Objects:
         path = path.format(**self.names, id=self.ids.get(resource))
         if method == "get":
             return int(api.get(path).status_code)
+        if operation == "repositories_report":
+            return int(api.post(path, b"{}", content_type="application/octet-stream").status_code)
         return int(api.post(path, self.bodies.get(operation)).status_code)
 
 

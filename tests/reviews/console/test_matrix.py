@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, Role, Scan
+from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, ReportJob, Role, Scan
 from reviews.models import Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "release_anothers": {"lead", "admin"},
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
+    "send_report": {"reviewer", "lead", "operator", "admin"},
     "suppress_apv": {"reviewer", "lead", "admin"},
     "suppress_package": {"lead", "admin"},
     "suppress_advisory": {"operator", "admin"},
@@ -103,6 +104,11 @@ class World:
             "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
+            "send_report": (
+                "immune_repository_report",
+                (self.cast.repository.pk,),
+                {"report": SimpleUploadedFile("trivy.json", b"{}")},
+            ),
             **{
                 f"suppress_{scope}": (
                     "immune_suppression_create",
@@ -181,6 +187,7 @@ class World:
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
+                "send_report": ReportJob.objects.exists,
                 "suppress_apv": lambda: self.threat.status == "suppressed",
                 "suppress_package": lambda: self.threat.status == "suppressed",
                 "suppress_advisory": lambda: self.threat.status == "suppressed",
@@ -221,6 +228,7 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "release_anothers",
         "withdraw_anothers",
         "immunize",
+        "send_report",
         "suppress_apv",
         "suppress_package",
         "end_anothers_suppression",
@@ -268,6 +276,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_account_create", "immune_account_password",
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
+        "immune_repository_report",
     }  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
