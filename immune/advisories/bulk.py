@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import ssl
 import time
 import zipfile
 from collections.abc import Iterator
@@ -121,7 +122,9 @@ def _fetched(url: str, target: Path, client: httpx.Client | None, limits: Limits
         if client is not None:
             return _Fetch(url, target, client, limits, archive=archive).run()
         timeout = httpx.Timeout(60.0, connect=15.0)
-        with httpx.Client(timeout=timeout, headers={"User-Agent": "immune"}) as own:
+        with httpx.Client(
+            timeout=timeout, verify=ssl.create_default_context(), headers={"User-Agent": "immune"}
+        ) as own:
             return _Fetch(url, target, own, limits, archive=archive).run()
 
 

@@ -49,7 +49,9 @@ def kill_message(url: str, queue: str) -> None:
     app.conf.broker_transport_options = {"confirm_publish": True}
     with Connection(url) as connection:
         for declared in (queues.DEAD, *queues.work_queues()):
-            declared.bind(connection.channel()).declare()
+            bound = declared.bind(connection.channel())
+            bound.declare()
+            bound.purge()  # what earlier tests left in this virtual host of ours is not meant
         app.send_task("immune.tasks.work", args=["delivery", "7"], queue=queue)
         source = next(known for known in queues.work_queues() if known.name == queue)
         dead = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,4 +40,6 @@ def get(client: httpx.Client, address: str, *, accept: str = "*/*") -> httpx.Res
 
 
 def client() -> httpx.Client:
-    return httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers={"User-Agent": "immune"})
+    """One that believes whom this machine believes, as the installers do: a mirror inside a company has its own authority."""
+    trusted = ssl.create_default_context()
+    return httpx.Client(timeout=TIMEOUT, follow_redirects=True, verify=trusted, headers={"User-Agent": "immune"})

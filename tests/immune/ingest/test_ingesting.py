@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from immune import apvs
 from immune.advisories.selectors import knowledge_of
@@ -17,7 +18,7 @@ from immune.findings import findings_in, packages_in
 from immune.ingest.knowing import confirm_again
 from immune.ingest.services import Overtaken, match_components_again
 from immune.inventory import Dependency, Inventory
-from immune.models import APV, AliasGroup, DependencyRow, Event, ReportStream, Repository, Scan, Sighting
+from immune.models import APV, AliasGroup, DependencyRow, Event, ReportStream, Repository, Scan, Sighting, Suppression
 from immune.models.apvs import APVStatus
 from immune.models.reports import Confirmation
 from immune.reading import Reading
@@ -230,11 +231,12 @@ def test_what_the_report_itself_suppresses_opens_nothing(here):
         "analysis": {"state": "not_affected", "justification": "code_not_reachable"},
     }
     done = ingest(here, {"bomFormat": "CycloneDX", "specVersion": "1.5", "vulnerabilities": [vulnerability]})
-    assert done.changes.suppressed == 1
     assert APV.objects.count() == 0
+    assert done.changes.suppressed == 0
+    assert "no live APV" in done.refused[0].reason, "what is said of nothing we know is not taken as done"
 
 
-def test_what_the_report_suppresses_stays_open_while_our_own_scan_sees_it(here, tmp_path):
+def test_what_the_report_says_is_not_affected_is_set_aside_until_a_day_and_closes_nothing(here, tmp_path):
     publish(tmp_path, record("PYSEC-2026-1", "idna", "3.7"))
     scan(here, ("idna", "3.6"))
     vulnerability = {
@@ -243,7 +245,8 @@ def test_what_the_report_suppresses_stays_open_while_our_own_scan_sees_it(here, 
         "analysis": {"state": "not_affected", "justification": "code_not_reachable"},
     }
     ingest(here, {"bomFormat": "CycloneDX", "specVersion": "1.5", "vulnerabilities": [vulnerability]})
-    assert only().status == APVStatus.OPEN
+    assert only().status == APVStatus.SUPPRESSED
+    assert Suppression.objects.get().expires_at > timezone.now()
     assert Sighting.objects.get().suppressed
 
 
