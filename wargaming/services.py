@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ from wargaming.scenarios import MAX_MEMORY_MB
 from wargaming.setting import environments_of
 from wargaming.speaking import speaking
 from wargaming.standalone import tool_versions
+from wargaming.telling import telling
 from wargaming.verdict import OwnTests, Verdict
 
 log = structlog.get_logger(__name__)
@@ -168,20 +168,22 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
             if offered is None:
                 _examine(wargame, home, own)
                 return
-            result = run_wargame(
-                offered.scenario,
-                base,
-                head,
-                driver,
-                workshop(),
-                on_progress=_teller(wargame),
-                cancelled=lost.is_set,
-                context=Context(
-                    own_tests=OwnTests(own["status"]),
-                    reachable=home.is_imported(wargame.apv.package_name),
-                    scenario_accepted=offered.accepted,
-                ),
+            context = Context(
+                own_tests=OwnTests(own["status"]),
+                reachable=home.is_imported(wargame.apv.package_name),
+                scenario_accepted=offered.accepted,
             )
+            with telling(partial(_tell, wargame)) as tell:
+                result = run_wargame(
+                    offered.scenario,
+                    base,
+                    head,
+                    driver,
+                    workshop(),
+                    on_progress=tell,
+                    cancelled=lost.is_set,
+                    context=context,
+                )
     except GitError as error:
         if error.passing:
             raise
@@ -207,7 +209,7 @@ def _own_tests(wargame: Wargame, home: Home) -> dict[str, Any]:
     known = siblings.values_list("own_tests", flat=True).first()
     if known is not None:
         return dict(known)
-    _teller(wargame)(Progress("own_tests"))
+    _tell(wargame, [Progress("own_tests")])
     return home.own_tests()
 
 
@@ -339,9 +341,9 @@ def give_up(wargame: Wargame, error: str) -> None:
     _inconclusive(wargame, "engine_failed", error)
 
 
-def _teller(wargame: Wargame) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
-        with act(SYSTEM) as log_:
+def _tell(wargame: Wargame, told: list[Progress]) -> None:
+    with act(SYSTEM) as log_:
+        for progress in told:
             _note(
                 log_,
                 "wargame.progress",
@@ -355,8 +357,6 @@ def _teller(wargame: Wargame) -> Callable[[Progress], None]:
                     "outcome": str(progress.outcome) if progress.outcome else None,
                 },
             )
-
-    return tell
 
 
 def _row(wargame: Wargame, number: int, run: EngineRun) -> Run:

@@ -10,7 +10,7 @@ from reviews.live.frames import Seen, frame_of
 from tests.reviews.journeys import checkout, commit, decide, knows_advisories, register, review_of, scan, work_off
 from wargaming.engine import Progress
 from wargaming.models import Wargame
-from wargaming.services import _teller
+from wargaming.services import _tell
 from wargaming.verdict import Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,9 +29,8 @@ def test_everything_that_happens_on_the_way_fits_the_frame_declared_for_it(setti
     decide(review_of("idna"), "escalate")
     decide(review_of("idna"), "reject")
     work_off()
-    tell = _teller(Wargame.objects.first())
-    tell(Progress("own_tests"))
-    tell(Progress("ran", "reproduce", "before", "python", 1, Outcome.PRESENT))
+    ran = Progress("ran", "reproduce", "before", "python", 1, Outcome.PRESENT)
+    _tell(Wargame.objects.first(), [Progress("own_tests"), ran])
 
     shown = set()
     for row in Event.objects.all():
