@@ -54,6 +54,7 @@ class Grounds:
     reachable: bool | None
     driver: str
     driver_strength: float
+    built_here: tuple[str, ...] = ()
 
 
 def factors(grounds: Grounds) -> tuple[Factor, ...]:
@@ -94,7 +95,11 @@ def factors(grounds: Grounds) -> tuple[Factor, ...]:
         ),
         "driver": (min(1.0, max(0.0, grounds.driver_strength)), grounds.driver),
     }
-    return tuple(Factor(name, WEIGHTS[name], *values[name]) for name in WEIGHTS)
+    listed = tuple(Factor(name, WEIGHTS[name], *values[name]) for name in WEIGHTS)
+    if grounds.built_here:
+        # Shown, and worth nothing: that a wheel was built here makes nobody surer.
+        listed += (Factor("built_from_source", 0.0, 0.0, "; ".join(grounds.built_here)),)
+    return listed
 
 
 def _margin(share: float) -> float:

@@ -82,6 +82,8 @@ def examine_upgrade(
     checks: list[Check] = []
     for phase, side in zip(("before", "after"), built, strict=True):
         checks.append(Check(f"builds_{phase}", side.layer is not None, side.reason and f"{side.reason}: {side.detail}"))
+    if built_here := tuple(dict.fromkeys(wheel.said for side in built for wheel in side.from_source)):
+        checks.append(Check("built_from_source", None, "; ".join(built_here)))
     runtime = _runtime(workshop, base.ecosystem)
     with workshop.layers.in_use(built[0].layer, built[1].layer):
         for phase, side in zip(("before", "after"), built, strict=True):

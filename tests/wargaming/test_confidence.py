@@ -47,6 +47,13 @@ def test_that_a_strangers_scenario_judges_from_outside_is_believed_once_it_is_ac
     assert "nobody accepted it" in factors(claims)[0].why
 
 
+def test_what_was_built_here_is_shown_and_makes_nobody_surer():
+    built = replace(PLAIN, built_here=("tiny 1.0 built from source here",))
+    assert of(built) == of(PLAIN)
+    assert factors(built)[-1].name == "built_from_source"
+    assert [factor.name for factor in factors(PLAIN)] == list(WEIGHTS)
+
+
 def test_could_not_tell_has_no_confidence_whatever_the_factors():
     assert of(BEST, Verdict.INCONCLUSIVE) == 0.0
 

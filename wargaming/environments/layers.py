@@ -23,7 +23,8 @@ from pathlib import Path
 
 from wargaming.environments.resolve import NPM_FLAGS, classify_npm, classify_uv, package_json
 from wargaming.environments.spec import Lock
-from wargaming.environments.tools import run_tool, uv_program
+from wargaming.environments.tools import Cancelled, run_tool, uv_program
+from wargaming.environments.wheels import BuiltWheel
 from wargaming.errors import EnvironmentFailed
 from wargaming.sandbox.base import Runtime
 
@@ -75,8 +76,16 @@ class LayerStore:
             os.chmod(temporary, 0o644)
             os.replace(temporary, self.root / _COUNTERS)
 
-    def layer(self, lock: Lock, runtime: Runtime) -> Layer:
-        """The layer of ``lock`` for ``runtime``, built if need be. Raises ``EnvironmentFailed``."""
+    def layer(
+        self,
+        lock: Lock,
+        runtime: Runtime,
+        *,
+        wheels: tuple[BuiltWheel, ...] = (),
+        cancelled: Cancelled | None = None,
+    ) -> Layer:
+        """The layer of ``lock`` for ``runtime``, built if need be. ``wheels`` are those of the lock that were built here. Raises
+        ``EnvironmentFailed``."""
         key = hashlib.sha256(f"{RECIPE}\n{runtime.describe}\n{lock.digest}".encode()).hexdigest()[:40]
         path = self.root / key
         if path.is_dir():
@@ -92,7 +101,7 @@ class LayerStore:
                 return Layer(path, key, lock, built=False)
             building = Path(tempfile.mkdtemp(dir=self.root, prefix=".building-"))
             try:
-                self._install(lock, runtime, building)
+                self._install(lock, runtime, building, wheels, cancelled)
                 size = _make_read_only(building)
                 facts = {"lock": lock.text, "runtime": runtime.describe, "bytes": size}
                 (self.root / f"{key}.json").write_text(json.dumps(facts))
@@ -103,29 +112,38 @@ class LayerStore:
                 raise
         return Layer(path, key, lock, built=True)
 
-    def _install(self, lock: Lock, runtime: Runtime, target: Path) -> None:
+    def _install(
+        self,
+        lock: Lock,
+        runtime: Runtime,
+        target: Path,
+        wheels: tuple[BuiltWheel, ...],
+        cancelled: Cancelled | None,
+    ) -> None:
         if lock.ecosystem == "npm":
-            self._install_npm(lock, target)
+            self._install_npm(lock, target, cancelled)
             return
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".lock-") as folder:
             requirements = Path(folder, "lock.txt")
             requirements.write_text(lock.text)
             command = [uv_program(), "pip", "install", "--quiet", "--target", str(target), "--no-deps"]
             command += ["--only-binary", ":all:", "--require-hashes", "--link-mode", "copy", "--compile-bytecode"]
+            for wheel in wheels:
+                command += ["--find-links", str(wheel.path.parent)]
             command += ["--python", runtime.executable, "-r", str(requirements)]
             extra = {"PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
-            done = run_tool(command, cwd=Path(folder), timeout_s=INSTALL_TIMEOUT_S, extra=extra)
+            done = run_tool(command, cwd=Path(folder), timeout_s=INSTALL_TIMEOUT_S, extra=extra, cancelled=cancelled)
         if done.returncode != 0:
             reason = classify_uv(done.stderr)
             raise EnvironmentFailed(
                 "install_failed" if reason == "resolve_failed" else reason, " ".join(done.stderr.split())[:1000]
             )
 
-    def _install_npm(self, lock: Lock, target: Path) -> None:
+    def _install_npm(self, lock: Lock, target: Path, cancelled: Cancelled | None) -> None:
         wanted = json.loads(lock.text).get("packages", {}).get("", {}).get("dependencies", {})
         (target / "package.json").write_text(package_json(tuple(f"{name}@{v}" for name, v in wanted.items())))
         (target / "package-lock.json").write_text(lock.text)
-        done = run_tool(["npm", "ci", *NPM_FLAGS], cwd=target, timeout_s=INSTALL_TIMEOUT_S)
+        done = run_tool(["npm", "ci", *NPM_FLAGS], cwd=target, timeout_s=INSTALL_TIMEOUT_S, cancelled=cancelled)
         if done.returncode != 0:
             reason = classify_npm(done.stderr)
             raise EnvironmentFailed(

@@ -93,7 +93,7 @@ class UvRenewer:
         return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
 
     def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> str:
-        tool = sandboxed.Tool("uv", python_runtime(), _uv_folder(self._work()), _script())
+        tool = sandboxed.Tool("uv", python_runtime(), uv_folder(self._work()), _script())
         found = sandboxed.run(tool, order, _Index(client).answer, driver=driver, work=self._work())
         if not isinstance(found.get("lock"), str):
             raise CannotRenew("uv's answer is not a lock file")
@@ -315,7 +315,7 @@ def _public_place(address: str) -> str | None:
     return f"packages/{place}" if found else None
 
 
-def _uv_folder(work: Path) -> Path:
+def uv_folder(work: Path) -> Path:
     """A folder that holds uv alone, to be shown inside."""
     program = Path(uv_program())
     facts = program.stat()
