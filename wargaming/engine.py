@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from packaging.version import InvalidVersion, Version
 
+from immune.reachability.judging import NOT_KNOWN, Reach
 from wargaming import confidence as scoring
 from wargaming.confidence import Factor, Grounds
 from wargaming.environments.layers import Layer
@@ -131,7 +132,7 @@ class Context:
     """What is known of the repository around a wargame, for the verdict (own tests) and for confidence."""
 
     own_tests: OwnTests = OwnTests.NONE
-    reachable: bool | None = None
+    reachability: Reach = NOT_KNOWN
     scenario_accepted: bool = False
 
 
@@ -378,9 +379,10 @@ class _Wargame:
             highest_share_of_a_limit=max(
                 (share for run in self.runs if run.result for share in run.result.shares().values()), default=1.0
             ),
-            reachable=self.context.reachable,
             driver=self.driver.name,
             driver_strength=self.driver.strength,
+            reachability=self.context.reachability.value,
+            reachability_source=self.context.reachability.source,
             built_here=tuple(dict.fromkeys(wheel.said for side in built for wheel in side.from_source)),
         )
         listed = scoring.factors(grounds)

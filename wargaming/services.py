@@ -172,7 +172,7 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
                 return
             context = Context(
                 own_tests=OwnTests(own["status"]),
-                reachable=home.is_imported(wargame.apv.package_name),
+                reachability=home.reachability(wargame.apv),
                 scenario_accepted=offered.accepted,
             )
             with telling(partial(_tell, wargame)) as tell:
