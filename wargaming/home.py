@@ -136,4 +136,5 @@ class Home:
             sources=self.sources,
             driver=self.driver,
             workshop=self.workshop,
+            cancelled=self.cancelled,
         )

@@ -72,6 +72,7 @@ def examine_upgrade(
     sources: Mapping[str, str],
     driver: Driver,
     workshop: Workshop,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Examination:
     """Try the upgrade of ``package`` from ``base`` to ``head``.
 
@@ -87,7 +88,7 @@ def examine_upgrade(
     runtime = _runtime(workshop, base.ecosystem)
     with workshop.layers.in_use(built[0].layer, built[1].layer):
         for phase, side in zip(("before", "after"), built, strict=True):
-            checks.append(_imports(package, phase, side, runtime, driver))
+            checks.append(_imports(package, phase, side, runtime, driver, cancelled))
     checks.append(_affected_gone(package, built[1], is_affected))
     found, unreadable = _risks(package, built, sources, base.ecosystem)
     reason = next((side.reason for side in built if side.layer is None), "no_scenario")
@@ -101,7 +102,14 @@ def _runtime(workshop: Workshop, ecosystem: str) -> Runtime | None:
         return None
 
 
-def _imports(package: str, phase: str, side: Built, runtime: Runtime | None, driver: Driver) -> Check:
+def _imports(
+    package: str,
+    phase: str,
+    side: Built,
+    runtime: Runtime | None,
+    driver: Driver,
+    cancelled: Callable[[], bool] | None,
+) -> Check:
     name = f"imports_{phase}"
     if side.layer is None or runtime is None:
         return Check(name, None, "no environment")
@@ -114,7 +122,7 @@ def _imports(package: str, phase: str, side: Built, runtime: Runtime | None, dri
         runtime, (f"{SCENARIO_DIR}/{script}", *modules), side.layer.path, {script: program.encode()}, Trust.REPOSITORY
     )
     try:
-        result = driver.run(spec)
+        result = driver.run(spec, cancelled)
     except (SandboxRefused, SandboxUnavailable) as error:
         return Check(name, None, f"{error.reason}: {error}")
     try:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from wargaming.environments.resolve import NPM_FLAGS, classify_npm, classify_uv, package_json
 from wargaming.environments.spec import Lock
-from wargaming.environments.tools import Cancelled, run_tool, uv_program
+from wargaming.environments.tools import LOOK_EVERY_S, Cancelled, refuse_cancelled, run_tool, uv_program
 from wargaming.environments.wheels import BuiltWheel
 from wargaming.errors import EnvironmentFailed
 from wargaming.sandbox.base import Runtime
@@ -76,6 +76,10 @@ class LayerStore:
             os.chmod(temporary, 0o644)
             os.replace(temporary, self.root / _COUNTERS)
 
+    def key_of(self, lock: Lock, runtime: Runtime) -> str:
+        """The name of the layer: the same lock on the same interpreter, built in the same way."""
+        return hashlib.sha256(f"{RECIPE}\n{runtime.describe}\n{lock.digest}".encode()).hexdigest()[:40]
+
     def layer(
         self,
         lock: Lock,
@@ -86,7 +90,7 @@ class LayerStore:
     ) -> Layer:
         """The layer of ``lock`` for ``runtime``, built if need be. ``wheels`` are those of the lock that were built here. Raises
         ``EnvironmentFailed``."""
-        key = hashlib.sha256(f"{RECIPE}\n{runtime.describe}\n{lock.digest}".encode()).hexdigest()[:40]
+        key = self.key_of(lock, runtime)
         path = self.root / key
         if path.is_dir():
             self._mark_used(key)
@@ -96,7 +100,7 @@ class LayerStore:
         self._count(misses=1)
         # The sandbox's unprivileged user passes through here.
         self.root.chmod(0o755)
-        with _held(self.root / f"{key}.lock"):
+        with _held(self.root / f"{key}.lock", cancelled=cancelled):
             if path.is_dir():
                 return Layer(path, key, lock, built=False)
             building = Path(tempfile.mkdtemp(dir=self.root, prefix=".building-"))
@@ -236,10 +240,21 @@ class LayerStore:
 
 
 @contextmanager
-def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
+def _held(path: Path, *, shared: bool = False, cancelled: Cancelled | None = None) -> Iterator[None]:
+    """The lock of ``path``. Another may build below it for minutes: who waits with ``cancelled`` gives up when that says so."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        while cancelled is not None:
+            try:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A lock on a file cannot be waited for together with anything else.
+                refuse_cancelled("waiting for an environment", cancelled)
+                time.sleep(LOOK_EVERY_S)
+        else:
+            fcntl.flock(fd, kind)
         yield
     finally:
         os.close(fd)
