@@ -137,9 +137,13 @@ def test_a_package_without_a_wheel_is_built_in_the_sandbox_and_proved(work_folde
 
 
 def test_a_build_that_fails_says_the_builders_last_words(work_folder, bubblewrap, from_index):
+    builder = Builder(bubblewrap, work_folder)
     with pytest.raises(EnvironmentFailed, match="the compiler is on holiday") as failure:
-        Builder(bubblewrap, work_folder).wheel("tiny", "1.2", python_runtime())
+        builder.wheel("tiny", "1.2", python_runtime())
     assert failure.value.reason == "build_failed"
+    with pytest.raises(EnvironmentFailed) as again:
+        builder.wheel("tiny", "1.2", python_runtime())
+    assert again.value is failure.value
 
 
 def test_nothing_is_built_without_a_sandbox_or_when_cancelled(work_folder, from_index):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -30,11 +30,13 @@ RECIPE = "1"  # part of what a build is remembered by: raise it when the way of 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds in ``driver`` and keeps under ``work``."""
+    """Builds in ``driver`` and keeps under ``work``. One wargame asks for its environments several times; what failed once is not
+    tried again in it."""
 
     driver: Driver
     work: Path
     cancelled: Cancelled | None = None
+    _failed: dict[tuple[str, str], EnvironmentFailed] = field(default_factory=dict, init=False)
 
     @property
     def wheelhouse(self) -> Wheelhouse:
@@ -47,6 +49,8 @@ class Builder:
         ``network_down``, ``cancelled``.
         """
         refuse_cancelled(f"the build of {name}", self.cancelled)
+        if (known := self._failed.get((name, version))) is not None:
+            raise known
         try:
             with fetch.client() as client:
                 source = _source(client, name, version)
@@ -56,7 +60,9 @@ class Builder:
             raise EnvironmentFailed("network_down", str(error)) from error
         except (CannotRenew, WheelRefused) as error:
             refuse_cancelled(f"the build of {name}", self.cancelled)
-            raise EnvironmentFailed("build_failed", f"{name} {version}: {error}") from error
+            failed = EnvironmentFailed("build_failed", f"{name} {version}: {error}")
+            self._failed[name, version] = failed
+            raise failed from error
 
     def _built(
         self, client: httpx.Client, source: pypi.File, build: str, name: str, version: str, runtime: Runtime
