@@ -80,6 +80,11 @@ def nothing() -> SafeString:
     return format_html('<span class="c-nothing">{}</span>', "—")
 
 
+def to(model: str, pk: object) -> str:
+    """The address of a row's page; empty without a row."""
+    return reverse(f"admin:{model}_change", args=(pk,)) if pk else ""
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """A model's list and detail page: narrowed to the viewer's sight, showing only."""
 

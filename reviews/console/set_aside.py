@@ -29,8 +29,7 @@ from immune.suppression import services
 from immune.versions import ECOSYSTEMS
 from reviews import selectors
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, report, viewer
-from reviews.console.lists import to
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, report, to, viewer
 from reviews.console.queue import SeenRepository
 from reviews.templatetags.console import shown_line
 
