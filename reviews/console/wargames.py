@@ -19,7 +19,7 @@ from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, 
 from reviews.console.queue import share_bar
 from reviews.templatetags.console import shown_line
 from wargaming import orders
-from wargaming.errors import OrderRefused
+from wargaming.errors import OrderNotAllowed, OrderRefused
 from wargaming.models import Run, Wargame
 
 
@@ -62,6 +62,8 @@ class WargameAdmin(ReadOnlyAdmin):
             row = order(
                 account=account(request), viewer=viewer(request), wargame=row, reason=request.POST.get("reason", "")
             )
+        except OrderNotAllowed:
+            raise
         except OrderRefused as error:
             report(request, messages.ERROR, str(error))
         else:
