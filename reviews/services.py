@@ -16,6 +16,7 @@ from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
+from immune.models.suppressions import Ground
 from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
@@ -36,6 +37,7 @@ from reviews.models import Comment, Decision, Review, ReviewState
 from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
+GROUNDS = frozenset(Ground.values)
 
 
 def claim_review(*, account: Account, viewer: Viewer, review: Review) -> Review:
@@ -160,9 +162,7 @@ def _write(
         comments=asked.comments,
         confidence_override=asked.confidence_override,
         modifications=asked.modifications,
-        suppress={"reason": asked.suppress.reason, "expires_at": asked.suppress.expires_at.isoformat()}
-        if asked.suppress
-        else {},
+        suppress=asked.suppress.kept() if asked.suppress else {},
         reviewer=account,
         reviewer_name=account.shown_name,
         reviewer_email=account.email,
@@ -225,6 +225,7 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
                 reason=decision.suppress["reason"],
                 until=decision.suppress["expires_at"],
                 by=decision.reviewer,
+                ground=decision.suppress.get("ground", ""),
             )
 
 
@@ -321,9 +322,20 @@ def _unclaimed_by_others(review: Review, account: Account) -> None:
 
 def _sound(review: Review, asked: Asked) -> None:
     strategy = review.remedy.strategy if review.remedy else ""
-    fields = complaints(asked, has_remedy=review.remedy_id is not None, strategy=strategy, now=timezone.now())
+    fields = complaints(
+        asked,
+        has_remedy=review.remedy_id is not None,
+        strategy=strategy,
+        now=timezone.now(),
+        codes=_codes(review) if asked.suppress and asked.suppress.apv_codes else frozenset(),
+        grounds=GROUNDS,
+    )
     if fields:
         raise BadDecision("; ".join(f"{name} {text}" for name, text in fields.items()), fields=fields)
+
+
+def _codes(review: Review) -> frozenset[str]:
+    return frozenset(review.items.values_list("apv__apv_code", flat=True))
 
 
 def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:

@@ -212,7 +212,6 @@ class Decisions(View):
 
 
 def _asked(data: dict[str, Any]) -> Asked:
-    suppress = data.get("suppress")
     return Asked(
         choice=data["decision"],
         justification=data["justification"],
@@ -221,8 +220,15 @@ def _asked(data: dict[str, Any]) -> Asked:
         comments=data["comments"],
         confidence_override=data["confidence_override"],
         modifications=dict(data.get("modifications") or {}),
-        suppress=Suppression(suppress["reason"], suppress["expires_at"]) if suppress else None,
+        suppress=suppression_of(data.get("suppress")),
     )
+
+
+def suppression_of(asked: dict[str, Any] | None) -> Suppression | None:
+    """A checked SuppressionRequest as the services take it."""
+    if not asked:
+        return None
+    return Suppression(asked["reason"], asked["expires_at"], asked.get("ground", ""), tuple(asked.get("apv_codes", ())))
 
 
 def _if_match(request: Request) -> int | None:

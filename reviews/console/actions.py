@@ -35,6 +35,7 @@ FIELDS = (
     "target_version",
     "suppress_reason",
     "suppress_until",
+    "suppress_ground",
     "head_commit",
     "patch_digest",
     "version",
@@ -139,7 +140,7 @@ def _asked(request: HttpRequest) -> tuple[Asked, dict[str, str]]:
         if until is None:
             complaints["suppress"] = _("needs the day on which it ends")
         else:
-            suppress = Suppression(data.get("suppress_reason", ""), until)
+            suppress = Suppression(data.get("suppress_reason", ""), until, data.get("suppress_ground", ""))
     target = data.get("target_version", "").strip()
     asked = Asked(
         choice=data.get("decision", ""),

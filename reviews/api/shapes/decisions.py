@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from immune.models.suppressions import Ground
 from reviews.api.shapes.fields import Number, Strict, Text
 from reviews.models import Choice, Decision
 
@@ -44,6 +45,16 @@ class DecisionPage(serializers.Serializer[Any]):
 class SuppressionRequest(Strict):
     reason = Text(max_length=2000)
     expires_at = serializers.DateTimeField()
+    ground = serializers.ChoiceField(
+        choices=Ground.choices, required=False, help_text="VEX's justification, or accepted_risk"
+    )
+    apv_codes = serializers.ListField(
+        child=Text(max_length=32),
+        required=False,
+        allow_empty=False,
+        max_length=200,
+        help_text="which of the review's APVs; all of them when it is absent",
+    )
 
 
 class ModificationsRequest(Strict):
