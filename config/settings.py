@@ -295,6 +295,8 @@ SPECTACULAR_SETTINGS = {
         "Priority": "immune.models.apvs.Priority",
         "ForgeKind": "immune.models.repositories.ForgeKind",
         "DecisionChoice": "reviews.models.Choice",
+        "BulkChoice": ["approve", "reject", "escalate"],
+        "BulkOutcomeKind": ["decided", "noted", "refused"],
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",
         "OrderKind": "wargaming.models.OrderKind",

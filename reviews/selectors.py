@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -53,6 +54,33 @@ def apv_by_code(viewer: Viewer, code: str) -> APV | None:
     while apv is not None and apv.merged_into_id is not None:
         apv = apvs(viewer).filter(pk=apv.merged_into_id).first()
     return apv
+
+
+def latest_reviews(viewer: Viewer, codes: Iterable[str]) -> tuple[list[Review], list[str]]:
+    """The latest round about each of these APVs, each round once, most urgent first; and the codes without one in sight.
+
+    Codes of merged APVs lead to their elders'.
+    """
+    wanted = set(codes)
+    found = APV.objects.filter(within_sight(viewer), apv_code__in=wanted).values_list("apv_code", "pk", "merged_into")
+    elders = {code: elder or pk for code, pk, elder in found}
+    newest = dict(
+        reviews(viewer)
+        .filter(items__apv__in=set(elders.values()))
+        .order_by("opened_at", "round")
+        .values_list("items__apv", "pk")
+    )
+    missing = sorted(code for code in wanted if elders.get(code) not in newest)
+    chosen = {newest[pk] for pk in elders.values() if pk in newest}
+    return list(with_rows(reviews(viewer).filter(pk__in=chosen)).order_by("priority", "due_at", "pk")), missing
+
+
+def with_rows(rows: QuerySet[Review]) -> QuerySet[Review]:
+    """Adds what a row about a review shows, in two queries."""
+    items = ReviewItem.objects.select_related("apv").order_by("apv__apv_code")
+    return rows.select_related("repository", "remedy", "apv", "claimed_by").prefetch_related(
+        Prefetch("items", queryset=items)
+    )
 
 
 def sources_of(apv: APV) -> QuerySet[Sighting]:

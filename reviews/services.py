@@ -146,6 +146,23 @@ def decide(
     return decision
 
 
+def foresee(
+    *, account: Account, viewer: Viewer, review: Review, asked: Asked, expected_version: int | None = None
+) -> ReviewError | None:
+    """The refusal ``decide`` would give now, None when it would take the decision. Only looks: a justification is still to come."""
+    try:
+        _may(viewer, "decide", review)
+        _sound(review, asked, before_writing=True)
+        _undecided(review)
+        _unclaimed_by_others(review, account)
+        _fresh(review, asked, expected_version)
+        if asked.choice == "approve":
+            _approvals_complete(review, account)
+    except ReviewError as error:
+        return error
+    return None
+
+
 def _write(
     log: Log, account: Account, review: Review, asked: Asked, through: APV | None, key: str, digest: str
 ) -> Decision:
@@ -320,7 +337,7 @@ def _unclaimed_by_others(review: Review, account: Account) -> None:
         raise ClaimedByAnother(f"{review.claimed_by.shown_name} is looking at it.", by=review.claimed_by.shown_name)
 
 
-def _sound(review: Review, asked: Asked) -> None:
+def _sound(review: Review, asked: Asked, *, before_writing: bool = False) -> None:
     strategy = review.remedy.strategy if review.remedy else ""
     fields = complaints(
         asked,
@@ -330,6 +347,8 @@ def _sound(review: Review, asked: Asked) -> None:
         codes=_codes(review) if asked.suppress and asked.suppress.apv_codes else frozenset(),
         grounds=GROUNDS,
     )
+    if before_writing:
+        fields.pop("justification", None)
     if fields:
         raise BadDecision("; ".join(f"{name} {text}" for name, text in fields.items()), fields=fields)
 

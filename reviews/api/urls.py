@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
+from reviews.api import bulk, docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern] = [
     path("reviews/<str:apv_code>/scenarios", scenarios.Scenarios.as_view()),
     path("scenarios/<uuid:pk>/accept", scenarios.AcceptScenario.as_view()),
     path("decisions/", views.Decisions.as_view()),
+    path("decisions/bulk", bulk.BulkDecisions.as_view()),
+    path("decisions/bulk/preview", bulk.BulkPreview.as_view()),
     path("decisions/<uuid:pk>", views.DecisionDetail.as_view()),
     path("decisions/<uuid:pk>/withdraw", views.Withdraw.as_view()),
     path("decisions/history/<str:apv_code>", views.History.as_view()),

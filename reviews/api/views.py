@@ -202,7 +202,7 @@ class Decisions(View):
             asked=_asked(data),
             through=apv,
             expected_version=_if_match(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
         )
         return Response(
             shapes.DecisionShape(_decision(request, decision.pk)).data,
@@ -241,10 +241,10 @@ def _if_match(request: Request) -> int | None:
     return int(bare)
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request, longest: int = 200) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > 200 or "\x00" in key:
-        raise ParseError("Idempotency-Key holds at most 200 characters.")
+    if len(key) > longest or "\x00" in key:
+        raise ParseError(f"Idempotency-Key holds at most {longest} characters.")
     return key
 
 

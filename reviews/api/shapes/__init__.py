@@ -1,5 +1,15 @@
 """What goes in and out of the API, as serializers by subject: what the OpenAPI document is made from."""
 
+from reviews.api.shapes.bulk import (
+    BulkAnswer,
+    BulkOutcome,
+    BulkPreview,
+    BulkPreviewRequest,
+    BulkRequest,
+    BulkRow,
+    BulkSeenRequest,
+    BulkSuppressionRequest,
+)
 from reviews.api.shapes.decisions import (
     DecisionPage,
     DecisionRequest,
@@ -52,6 +62,14 @@ __all__ = [
     "AdvisoryPage",
     "AdvisoryShape",
     "AffectedShape",
+    "BulkAnswer",
+    "BulkOutcome",
+    "BulkPreview",
+    "BulkPreviewRequest",
+    "BulkRequest",
+    "BulkRow",
+    "BulkSeenRequest",
+    "BulkSuppressionRequest",
     "CommentRequest",
     "DecisionPage",
     "DecisionRequest",

@@ -28,6 +28,9 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "decisions_detail": ("read", True),
     "decisions_withdraw": ("decide", True),
     "decisions_history": ("read", True),
+    # Rows out of sight are refused one by one, so they are tests of their own, in test_bulk.
+    "decisions_bulk": ("decide", False),
+    "decisions_bulk_preview": ("decide", False),
     "suppressions_list": ("read", False),
     "suppressions_create": ("decide", True),
     "suppressions_detail": ("read", True),
@@ -103,6 +106,12 @@ class Objects:
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
+            "decisions_bulk_preview": {"apv_codes": [code], "decision": "escalate"},
+            "decisions_bulk": {
+                "decision": "escalate",
+                "justification": JUSTIFICATION,
+                "reviews": [{"review_id": str(review.pk), "head_commit": "", "patch_digest": "", "version": 1}],
+            },
             "reviews_comment": {"text": "Seen."},
             "suppressions_create": {
                 "scope": "apv",

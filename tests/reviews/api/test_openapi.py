@@ -106,6 +106,12 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
     yield {
         "headers": bearer(admin, "read", "decide", "lead", "immunize", "operate", "administer").headers,
         "apv_code": code_of(review),
+        "review": {
+            "review_id": str(review.pk),
+            "head_commit": review.head_commit,
+            "patch_digest": review.patch_digest,
+            "version": review.version,
+        },
         "ids": {
             "advisories": review.items.all()[0].apv.advisory_id,
             "decisions": decision,
@@ -134,6 +140,10 @@ def met(case: Any, world: dict[str, Any]) -> Any:
     if isinstance(case.body, dict) and "apv_code" in case.body:
         case.body |= {"apv_code": world["apv_code"]}
         case.body |= {"justification": JUSTIFICATION} if resource == "decisions" else {}
+    if isinstance(case.body, dict) and "apv_codes" in case.body:
+        case.body |= {"apv_codes": [world["apv_code"]]}
+    if isinstance(case.body, dict) and isinstance(case.body.get("reviews"), list):
+        case.body |= {"reviews": [world["review"]], "justification": JUSTIFICATION}
     return case
 
 
