@@ -296,6 +296,7 @@ SPECTACULAR_SETTINGS = {
         "ForgeKind": "immune.models.repositories.ForgeKind",
         "DecisionChoice": "reviews.models.Choice",
         "BulkChoice": ["approve", "reject", "escalate"],
+        "CampaignItemState": "reviews.models.CampaignItemState",
         "BulkOutcomeKind": ["decided", "noted", "refused"],
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",

@@ -27,7 +27,7 @@ class BulkPreview(View):
         responses={200: shapes.BulkPreview, **WRITE_ERRORS},
     )
     def post(self, request: Request) -> Response:
-        _may_decide(request)
+        may_decide(request)
         data = valid(shapes.BulkPreviewRequest, request)
         rows, missing = selectors.latest_reviews(viewer(request), data["apv_codes"])
         found = bulk.foresee_each(
@@ -48,7 +48,7 @@ class BulkDecisions(View):
         responses={200: shapes.BulkAnswer, **WRITE_ERRORS},
     )
     def post(self, request: Request) -> Response:
-        _may_decide(request)
+        may_decide(request)
         data = valid(shapes.BulkRequest, request)
         seen, missing = seen_of(request, data["reviews"])
         outcomes = bulk.decide_each(
@@ -110,6 +110,6 @@ def _shown(outcome: bulk.Outcome) -> dict[str, Any]:
     }
 
 
-def _may_decide(request: Request) -> None:
+def may_decide(request: Request) -> None:
     if not viewer(request).may("decide"):
         raise NotAllowed("Your role or token does not permit it.")

@@ -10,6 +10,17 @@ from reviews.api.shapes.bulk import (
     BulkSeenRequest,
     BulkSuppressionRequest,
 )
+from reviews.api.shapes.campaigns import (
+    CampaignDetail,
+    CampaignItemPage,
+    CampaignItemShape,
+    CampaignPage,
+    CampaignPreview,
+    CampaignPreviewRequest,
+    CampaignProgress,
+    CampaignRequest,
+    CampaignShape,
+)
 from reviews.api.shapes.decisions import (
     DecisionPage,
     DecisionRequest,
@@ -70,6 +81,15 @@ __all__ = [
     "BulkRow",
     "BulkSeenRequest",
     "BulkSuppressionRequest",
+    "CampaignDetail",
+    "CampaignItemPage",
+    "CampaignItemShape",
+    "CampaignPage",
+    "CampaignPreview",
+    "CampaignPreviewRequest",
+    "CampaignProgress",
+    "CampaignRequest",
+    "CampaignShape",
     "CommentRequest",
     "DecisionPage",
     "DecisionRequest",
