@@ -20,14 +20,27 @@ from immune.models import (
     Suppression,
     Team,
 )
-from reviews.console import advisories, apvs, decided, given_up, people, queue, remedies, set_aside, wargames, work
-from reviews.models import Decision, Review
+from reviews.console import (
+    advisories,
+    apvs,
+    campaigns,
+    decided,
+    given_up,
+    people,
+    queue,
+    remedies,
+    set_aside,
+    wargames,
+    work,
+)
+from reviews.models import Campaign, Decision, Review
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
 for model, page in {
     Review: queue.ReviewAdmin,
     Decision: decided.DecisionAdmin,
+    Campaign: campaigns.CampaignAdmin,
     APV: apvs.ApvAdmin,
     Suppression: set_aside.SuppressionAdmin,
     Advisory: advisories.AdvisoryAdmin,

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
@@ -16,7 +16,8 @@ from unfold.decorators import display
 from immune.models import Advisory
 from immune.people.selectors import Viewer
 from reviews.console import untrusted
-from reviews.console.base import Fact, ReadOnlyAdmin, Section, allowed, badge
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, allowed, badge
+from reviews.console.campaigns import offer
 from reviews.console.downloads import attachment
 from reviews.templatetags.console import shown_line
 
@@ -40,6 +41,9 @@ class AdvisoryAdmin(ReadOnlyAdmin):
     def own_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.details_view)
         return [path("<path:object_id>/details/", view, name=self.address("details"))]
+
+    def buttons(self, request: HttpRequest, row: Advisory) -> Sequence[Button]:
+        return offer(request, reverse("admin:reviews_campaign_prepare"), row)
 
     def details_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         allowed(request, "read")

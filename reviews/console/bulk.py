@@ -56,7 +56,7 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
             review,
             request.POST.get(f"head_{review.pk}", "-"),
             request.POST.get(f"patch_{review.pk}", "-"),
-            _number(request.POST.get(f"version_{review.pk}", "")),
+            number_of(request.POST.get(f"version_{review.pk}", "")),
         )
         for review in reviews
     ]
@@ -119,5 +119,5 @@ def _chosen(page: ReviewAdmin, request: HttpRequest) -> list[Review]:
     return list(page.get_queryset(request).filter(pk__in=wanted).order_by("priority", "due_at", "pk"))
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
