@@ -250,9 +250,19 @@ def _closed(log: Log, job: ForgeJob, remedy: Remedy, answer: Done[base.PullReque
     )
     if suppress:
         by = Account.objects.filter(pk=suppress.get("by")).first()
+        named = suppress.get("apv_codes")
         for apv in apvs:
+            if named and apv.apv_code not in named:
+                continue
             apv.refresh_from_db()
-            suppress_apv(log, apv, reason=suppress["reason"], until=suppress["expires_at"], by=by)
+            suppress_apv(
+                log,
+                apv,
+                reason=suppress["reason"],
+                until=suppress["expires_at"],
+                by=by,
+                ground=suppress.get("ground", ""),
+            )
 
 
 def _changes_requested(log: Log, job: ForgeJob, remedy: Remedy, answer: Done[base.PullRequest]) -> None:

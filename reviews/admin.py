@@ -20,19 +20,32 @@ from immune.models import (
     Suppression,
     Team,
 )
-from reviews.console import given_up, lists, people, queue, set_aside, work
-from reviews.models import Decision, Review
+from reviews.console import (
+    advisories,
+    apvs,
+    campaigns,
+    decided,
+    given_up,
+    people,
+    queue,
+    remedies,
+    set_aside,
+    wargames,
+    work,
+)
+from reviews.models import Campaign, Decision, Review
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
 for model, page in {
     Review: queue.ReviewAdmin,
-    Decision: lists.DecisionAdmin,
-    APV: lists.ApvAdmin,
+    Decision: decided.DecisionAdmin,
+    Campaign: campaigns.CampaignAdmin,
+    APV: apvs.ApvAdmin,
     Suppression: set_aside.SuppressionAdmin,
-    Advisory: lists.AdvisoryAdmin,
-    Remedy: lists.RemedyAdmin,
-    Wargame: lists.WargameAdmin,
+    Advisory: advisories.AdvisoryAdmin,
+    Remedy: remedies.RemedyAdmin,
+    Wargame: wargames.WargameAdmin,
     Repository: work.RepositoryAdmin,
     Scan: work.ScanAdmin,
     ReportJob: work.ReportJobAdmin,

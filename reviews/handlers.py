@@ -11,7 +11,7 @@ from immune.models import APV, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState
 from immune.transitions import move_apv
-from reviews import rounds
+from reviews import campaigns, rounds
 from reviews.models import Review, ReviewState
 from wargaming.models import Wargame
 
@@ -71,6 +71,19 @@ def end_when_moot(event: Happened) -> None:
                     and Wargame.objects.filter(remedy=review.remedy, head_commit=review.remedy.head_commit).exists()
                 ):
                     rounds.open_round(log, remedy=review.remedy, because="It was put to the proof again.")
+
+
+@subscribe("reviews.settle_campaign", "campaign.started")
+def settle_campaign(event: Happened) -> None:
+    """Decides what a campaign was started over, each review on its own."""
+    campaigns.settle(UUID(event.subject.partition(":")[2]))
+
+
+@subscribe("reviews.join_campaigns", "review.opened")
+def join_campaigns(event: Happened) -> None:
+    """What was proved after a campaign began belongs to it too: shown, and decided where its author said so."""
+    for campaign in campaigns.join(UUID(event.subject.partition(":")[2])):
+        campaigns.settle(campaign)
 
 
 @subscribe("reviews.ask_again_when_refused", "forge_job.finished")

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from immune.models import APV, Account, ForgeJob, Remedy, Repository
+from immune.models import APV, Account, Advisory, ForgeJob, Remedy, Repository
 from immune.models.apvs import Verdict
 from wargaming.models import Wargame
 
@@ -178,3 +178,78 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return f"comment {self.pk}"
+
+
+class Campaign(models.Model):
+    """One decision about one vulnerability for many repositories, followed until each has its answer.
+
+    ``takes_later``: what is proved after the start is decided too, until ``until``, where its evidence is of the same kind.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    advisory = models.ForeignKey(Advisory, on_delete=models.PROTECT, related_name="+")
+    decision = models.CharField(_("decision"), max_length=10, choices=Choice)
+    justification = models.TextField(_("justification"))
+    suppress = models.JSONField(default=dict)
+    author = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="+")
+    author_name = models.CharField(_("author"), max_length=200)
+    takes_later = models.BooleanField(_("decides later ones too"), default=False)
+    until = models.DateTimeField(_("takes later ones until"))
+    created_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    ended_by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        db_table = "campaigns"
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
+        indexes = [models.Index(fields=["advisory", "until"], name="ix_campaigns_running")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decision__in=["approve", "reject", "escalate"]), name="campaigns_decision_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.decision} {self.advisory_id}"
+
+
+class CampaignItemState(models.TextChoices):
+    """What became of one review in a campaign. ``shown`` and ``refused`` are left to a person."""
+
+    WAITING = "waiting", _("waiting")
+    DECIDED = "decided", _("decided")
+    NOTED = "noted", _("noted, another person has to")
+    REFUSED = "refused", _("refused")
+    SHOWN = "shown", _("left to a person")
+
+
+class CampaignItem(models.Model):
+    """One review of a campaign, with what its author saw of it, or what it was when it came later."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="items")
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="campaign_items")
+    state = models.CharField(_("state"), max_length=10, choices=CampaignItemState, default=CampaignItemState.WAITING)
+    is_late = models.BooleanField(_("came later"), default=False)
+    seen_head = models.CharField(max_length=64, blank=True)
+    seen_patch = models.CharField(max_length=64, blank=True)
+    seen_version = models.PositiveIntegerField()
+    evidence = models.JSONField(default=dict)
+    confidence = models.FloatField(null=True, blank=True)
+    decision = models.ForeignKey(Decision, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    reason = models.CharField(_("reason"), max_length=60, blank=True)
+    message = models.TextField(_("message"), blank=True)
+    updated_at = models.DateTimeField(_("changed"), default=timezone.now)
+
+    class Meta:
+        db_table = "campaign_items"
+        indexes = [models.Index(fields=["campaign", "state"], name="ix_campaign_items_state")]
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "review"], name="campaign_items_once"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=CampaignItemState.values), name="campaign_items_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.review_id} in {self.campaign_id}"

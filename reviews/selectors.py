@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from immune.advisories.exploitation import NO_SIGNALS, signals_of
-from immune.models import APV, Repository, Sighting
+from immune.models import APV, Advisory, Repository, Sighting
 from immune.models.advisories import Severity
 from immune.models.apvs import LIVE, APVStatus
 from immune.people.selectors import Viewer, within_sight
-from reviews.models import Choice, Decision, Recommendation, Review, ReviewItem, ReviewState
+from reviews.models import (
+    Campaign,
+    CampaignItem,
+    CampaignItemState,
+    Choice,
+    Decision,
+    Recommendation,
+    Review,
+    ReviewItem,
+    ReviewState,
+)
 from wargaming.models import Wargame
 
 
@@ -53,6 +64,74 @@ def apv_by_code(viewer: Viewer, code: str) -> APV | None:
     while apv is not None and apv.merged_into_id is not None:
         apv = apvs(viewer).filter(pk=apv.merged_into_id).first()
     return apv
+
+
+def latest_reviews(viewer: Viewer, codes: Iterable[str]) -> tuple[list[Review], list[str]]:
+    """The latest round about each of these APVs, each round once, most urgent first; and the codes without one in sight.
+
+    Codes of merged APVs lead to their elders'.
+    """
+    wanted = set(codes)
+    found = APV.objects.filter(within_sight(viewer), apv_code__in=wanted).values_list("apv_code", "pk", "merged_into")
+    elders = {code: elder or pk for code, pk, elder in found}
+    newest = dict(
+        reviews(viewer)
+        .filter(items__apv__in=set(elders.values()))
+        .order_by("opened_at", "round")
+        .values_list("items__apv", "pk")
+    )
+    missing = sorted(code for code in wanted if elders.get(code) not in newest)
+    chosen = {newest[pk] for pk in elders.values() if pk in newest}
+    return list(with_rows(reviews(viewer).filter(pk__in=chosen)).order_by("priority", "due_at", "pk")), missing
+
+
+def reviews_about(viewer: Viewer, record: Advisory) -> QuerySet[Review]:
+    """The rounds that wait for a person and hold for an APV of this vulnerability, whatever its names."""
+    asked = ReviewItem.objects.filter(apv__group=record.group_id).values("review")
+    return open_reviews(viewer).filter(pk__in=asked)
+
+
+def campaigns(viewer: Viewer) -> QuerySet[Campaign]:
+    """One's own campaigns, and those with a review in sight."""
+    rows = Campaign.objects.select_related("advisory", "author", "ended_by")
+    if not viewer.may("read") or viewer.sees_all:
+        return rows if viewer.may("read") else rows.none()
+    seen = campaign_items(viewer).filter(campaign=OuterRef("pk"))
+    return rows.filter(Q(author=viewer.account_id) | Exists(seen))
+
+
+def campaign_items(viewer: Viewer) -> QuerySet[CampaignItem]:
+    return CampaignItem.objects.filter(within_sight(viewer, "review__repository"))
+
+
+def campaign_rows(viewer: Viewer, campaign: Campaign) -> QuerySet[CampaignItem]:
+    """The reviews of a campaign in sight, with what a row shows, in two queries."""
+    items = ReviewItem.objects.select_related("apv").order_by("apv__apv_code")
+    rows = campaign_items(viewer).filter(campaign=campaign)
+    return rows.select_related("review__repository", "review__remedy", "decision__job").prefetch_related(
+        Prefetch("review__items", queryset=items)
+    )
+
+
+def campaign_progress(viewer: Viewer, campaign: Campaign) -> dict[str, dict[str, int]]:
+    """How far it has come, as far as the viewer sees: reviews by what became of them, their forge jobs and all APVs by state."""
+    items = campaign_items(viewer).filter(campaign=campaign)
+    jobs = items.filter(decision__job__isnull=False)
+    apvs = APV.objects.filter(within_sight(viewer), group=campaign.advisory.group_id).exclude(status=APVStatus.MERGED)
+    states = _counted(items.values_list("state"))
+    return {
+        "reviews": {state: states.get(state, 0) for state in CampaignItemState.values},
+        "jobs": _counted(jobs.values_list("decision__job__state")),
+        "apvs": _counted(apvs.values_list("status")),
+    }
+
+
+def with_rows(rows: QuerySet[Review]) -> QuerySet[Review]:
+    """Adds what a row about a review shows, in two queries."""
+    items = ReviewItem.objects.select_related("apv").order_by("apv__apv_code")
+    return rows.select_related("repository", "remedy", "apv", "claimed_by").prefetch_related(
+        Prefetch("items", queryset=items)
+    )
 
 
 def sources_of(apv: APV) -> QuerySet[Sighting]:

@@ -16,6 +16,7 @@ from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
+from immune.models.suppressions import Ground
 from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
@@ -36,6 +37,7 @@ from reviews.models import Comment, Decision, Review, ReviewState
 from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
+GROUNDS = frozenset(Ground.values)
 
 
 def claim_review(*, account: Account, viewer: Viewer, review: Review) -> Review:
@@ -144,6 +146,23 @@ def decide(
     return decision
 
 
+def foresee(
+    *, account: Account, viewer: Viewer, review: Review, asked: Asked, expected_version: int | None = None
+) -> ReviewError | None:
+    """The refusal ``decide`` would give now, None when it would take the decision. Only looks: a justification is still to come."""
+    try:
+        _may(viewer, "decide", review)
+        _sound(review, asked, before_writing=True)
+        _undecided(review)
+        _unclaimed_by_others(review, account)
+        _fresh(review, asked, expected_version)
+        if asked.choice == "approve":
+            _approvals_complete(review, account)
+    except ReviewError as error:
+        return error
+    return None
+
+
 def _write(
     log: Log, account: Account, review: Review, asked: Asked, through: APV | None, key: str, digest: str
 ) -> Decision:
@@ -160,9 +179,7 @@ def _write(
         comments=asked.comments,
         confidence_override=asked.confidence_override,
         modifications=asked.modifications,
-        suppress={"reason": asked.suppress.reason, "expires_at": asked.suppress.expires_at.isoformat()}
-        if asked.suppress
-        else {},
+        suppress=asked.suppress.kept() if asked.suppress else {},
         reviewer=account,
         reviewer_name=account.shown_name,
         reviewer_email=account.email,
@@ -225,6 +242,7 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
                 reason=decision.suppress["reason"],
                 until=decision.suppress["expires_at"],
                 by=decision.reviewer,
+                ground=decision.suppress.get("ground", ""),
             )
 
 
@@ -319,11 +337,24 @@ def _unclaimed_by_others(review: Review, account: Account) -> None:
         raise ClaimedByAnother(f"{review.claimed_by.shown_name} is looking at it.", by=review.claimed_by.shown_name)
 
 
-def _sound(review: Review, asked: Asked) -> None:
+def _sound(review: Review, asked: Asked, *, before_writing: bool = False) -> None:
     strategy = review.remedy.strategy if review.remedy else ""
-    fields = complaints(asked, has_remedy=review.remedy_id is not None, strategy=strategy, now=timezone.now())
+    fields = complaints(
+        asked,
+        has_remedy=review.remedy_id is not None,
+        strategy=strategy,
+        now=timezone.now(),
+        codes=_codes(review) if asked.suppress and asked.suppress.apv_codes else frozenset(),
+        grounds=GROUNDS,
+    )
+    if before_writing:
+        fields.pop("justification", None)
     if fields:
         raise BadDecision("; ".join(f"{name} {text}" for name, text in fields.items()), fields=fields)
+
+
+def _codes(review: Review) -> frozenset[str]:
+    return frozenset(review.items.values_list("apv__apv_code", flat=True))
 
 
 def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:

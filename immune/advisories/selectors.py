@@ -132,6 +132,15 @@ def advisories(
     return rows if withdrawn is None else rows.filter(withdrawn__isnull=not withdrawn)
 
 
+def advisory_named(viewer: Viewer, name: str) -> Advisory | None:
+    """The record of this id, or one that goes by this alias. None when unknown or for those who may not read."""
+    if not viewer.may("read"):
+        return None
+    rows = Advisory.objects.defer("record").select_related("group")
+    known = rows.filter(pk=name).first()
+    return known or rows.filter(names__name=name).order_by("pk").first()
+
+
 def advisory(viewer: Viewer, pk: str) -> Advisory | None:
     """One record with the packages it names. None when unknown or for those who may not read."""
     if not viewer.may("read"):

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
+from reviews.api import (
+    bulk,
+    campaigns,
+    docs,
+    holdings,
+    problems,
+    reports,
+    scenarios,
+    status,
+    suppressions,
+    tokens,
+    views,
+)
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -16,9 +28,16 @@ urlpatterns: list[URLPattern] = [
     path("reviews/<str:apv_code>/scenarios", scenarios.Scenarios.as_view()),
     path("scenarios/<uuid:pk>/accept", scenarios.AcceptScenario.as_view()),
     path("decisions/", views.Decisions.as_view()),
+    path("decisions/bulk", bulk.BulkDecisions.as_view()),
+    path("decisions/bulk/preview", bulk.BulkPreview.as_view()),
     path("decisions/<uuid:pk>", views.DecisionDetail.as_view()),
     path("decisions/<uuid:pk>/withdraw", views.Withdraw.as_view()),
     path("decisions/history/<str:apv_code>", views.History.as_view()),
+    path("campaigns/", campaigns.Campaigns.as_view()),
+    path("campaigns/preview", campaigns.CampaignPreview.as_view()),
+    path("campaigns/<uuid:pk>", campaigns.CampaignDetail.as_view()),
+    path("campaigns/<uuid:pk>/items", campaigns.CampaignItems.as_view()),
+    path("campaigns/<uuid:pk>/end", campaigns.EndCampaign.as_view()),
     path("suppressions/", suppressions.Suppressions.as_view()),
     path("suppressions/<int:pk>", suppressions.SuppressionDetail.as_view()),
     path("suppressions/<int:pk>/end", suppressions.EndSuppression.as_view()),

@@ -202,7 +202,7 @@ class Decisions(View):
             asked=_asked(data),
             through=apv,
             expected_version=_if_match(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
         )
         return Response(
             shapes.DecisionShape(_decision(request, decision.pk)).data,
@@ -212,7 +212,6 @@ class Decisions(View):
 
 
 def _asked(data: dict[str, Any]) -> Asked:
-    suppress = data.get("suppress")
     return Asked(
         choice=data["decision"],
         justification=data["justification"],
@@ -221,8 +220,15 @@ def _asked(data: dict[str, Any]) -> Asked:
         comments=data["comments"],
         confidence_override=data["confidence_override"],
         modifications=dict(data.get("modifications") or {}),
-        suppress=Suppression(suppress["reason"], suppress["expires_at"]) if suppress else None,
+        suppress=suppression_of(data.get("suppress")),
     )
+
+
+def suppression_of(asked: dict[str, Any] | None) -> Suppression | None:
+    """A checked SuppressionRequest as the services take it."""
+    if not asked:
+        return None
+    return Suppression(asked["reason"], asked["expires_at"], asked.get("ground", ""), tuple(asked.get("apv_codes", ())))
 
 
 def _if_match(request: Request) -> int | None:
@@ -235,10 +241,10 @@ def _if_match(request: Request) -> int | None:
     return int(bare)
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request, longest: int = 200) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > 200 or "\x00" in key:
-        raise ParseError("Idempotency-Key holds at most 200 characters.")
+    if len(key) > longest or "\x00" in key:
+        raise ParseError(f"Idempotency-Key holds at most {longest} characters.")
     return key
 
 

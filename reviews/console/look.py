@@ -68,6 +68,7 @@ def unfold(name: str) -> dict[str, Any]:
                             badge_style="solid",
                         ),
                         _item(_("Decisions"), "gavel", "reviews_decision_changelist"),
+                        _item(_("Campaigns"), "flag", "reviews_campaign_changelist"),
                     ]
                 },
                 {

@@ -25,8 +25,7 @@ from immune.models import Account, ApiToken, Repository, Role, Team
 from immune.people import services
 from immune.people.selectors import SCOPES, Viewer
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, badge, report
-from reviews.console.lists import to
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, badge, report, to
 from reviews.templatetags.console import shown_line
 
 

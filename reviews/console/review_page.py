@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from immune.models import Advisory, ForgeJob
 from immune.models.remedies import ForgeJobState
+from immune.models.suppressions import Ground
 from reviews import selectors
 from reviews.console import diff, evidence, scenarios, untrusted
 from reviews.console.base import account, viewer
@@ -112,6 +113,7 @@ def show(
         "approvals_left": max(0, review.required_approvals - len(approvals)),
         "given": {"idempotency_key": str(uuid.uuid4()), **(given or {})},
         "complaints": complaints or {},
+        "grounds": Ground.choices,
         "withdrawable": _withdrawable(review, me.pk, who.may("lead") and who.may("decide"))
         if who.may("decide")
         else None,

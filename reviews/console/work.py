@@ -37,9 +37,9 @@ from reviews.console.base import (
     badge,
     nothing,
     report,
+    to,
     viewer,
 )
-from reviews.console.lists import to
 from reviews.console.queue import SeenRepository
 from reviews.templatetags.console import shown_line
 

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from immune.events.actors import SYSTEM
-from immune.models import ReportJob, Role, Scan
-from immune.people.selectors import SCOPES
+from immune.models import Advisory, AdvisoryName, ReportJob, Role, Scan
+from immune.people.selectors import SCOPES, viewer_of
 from immune.people.services import create_token
+from reviews import campaigns
 from reviews.api import docs
+from reviews.bulk import Seen
+from reviews.decisions import Asked
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
 from tests.reviews.cast import Cast
@@ -28,6 +31,15 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "decisions_detail": ("read", True),
     "decisions_withdraw": ("decide", True),
     "decisions_history": ("read", True),
+    # Rows out of sight are refused one by one, so they are tests of their own, in test_bulk.
+    "decisions_bulk": ("decide", False),
+    "decisions_bulk_preview": ("decide", False),
+    "campaigns_list": ("read", False),
+    "campaigns_start": ("decide", False),
+    "campaigns_preview": ("decide", False),
+    "campaigns_detail": ("read", True),
+    "campaigns_items": ("read", True),
+    "campaigns_end": ("decide", True),
     "suppressions_list": ("read", False),
     "suppressions_create": ("decide", True),
     "suppressions_detail": ("read", True),
@@ -58,6 +70,8 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
 }
 # About tokens, which belong to accounts and not to teams: tests of their own, in test_tokens.
 OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
+# Somebody else's: a reviewer may not, a lead may.
+OF_ANOTHER = {("decisions_withdraw", 403), ("campaigns_end", 403)}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
@@ -90,8 +104,19 @@ class Objects:
         scan = Scan.objects.create(repository=cast.repository, cause="asked")
         report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
+        apv = review.items.get().apv
+        AdvisoryName.objects.get_or_create(advisory_id=apv.advisory_id, name=apv.advisory_id)
+        row = {"review_id": str(review.pk), "head_commit": "", "patch_digest": "", "version": 1}
+        campaign = campaigns.start(
+            account=cast.sol,
+            viewer=viewer_of(cast.sol),
+            advisory=Advisory.objects.get(pk=apv.advisory_id),
+            asked=Asked("escalate", JUSTIFICATION),
+            seen=[Seen(review, "", "", 1)],
+        )
         self.names = {"apv_code": code, "name": "database"}
         self.ids = {
+            "campaigns": campaign.pk,
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,
@@ -103,6 +128,19 @@ class Objects:
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
+            "decisions_bulk_preview": {"apv_codes": [code], "decision": "escalate"},
+            "decisions_bulk": {
+                "decision": "escalate",
+                "justification": JUSTIFICATION,
+                "reviews": [row],
+            },
+            "campaigns_preview": {"advisory_id": apv.advisory_id, "decision": "escalate"},
+            "campaigns_start": {
+                "advisory_id": apv.advisory_id,
+                "decision": "escalate",
+                "justification": JUSTIFICATION,
+                "reviews": [row],
+            },
             "reviews_comment": {"text": "Seen."},
             "suppressions_create": {
                 "scope": "apv",
@@ -142,7 +180,7 @@ def test_roles_outsiders_and_strangers(cast: Cast, operation: str) -> None:
     for role, rights in RIGHTS.items():
         status = objects.ask(session(cast.person(role)), operation)
         if right is None or right in rights:
-            assert permitted(status) or (operation, status) == ("decisions_withdraw", 403), (role, status)
+            assert permitted(status) or (operation, status) in OF_ANOTHER, (role, status)
         else:
             assert status == 403, (role, status)
     stranger = objects.ask(Api(), operation)
@@ -172,8 +210,8 @@ def test_scopes_narrow_what_an_admin_may(cast: Cast, operation: str) -> None:
         may = right == "read" or right == scope
         if operation == "tokens_create":
             may = False  # takes signing in
-        if operation == "decisions_withdraw" and scope == "decide":
-            may = False  # another's decision takes a lead
+        if operation in ("decisions_withdraw", "campaigns_end") and scope == "decide":
+            may = False  # another's takes a lead
         assert permitted(with_sight) == may, (scope, with_sight)
         assert with_sight != 404
 

@@ -17,9 +17,13 @@ from schemathesis.checks import CHECKS
 
 from config.wsgi import application
 from immune.events.actors import SYSTEM
-from immune.models import ReportJob, Role, Scan
+from immune.models import Advisory, ReportJob, Role, Scan
+from immune.people.selectors import viewer_of
 from immune.people.services import create_token
+from reviews import campaigns
 from reviews.api import docs
+from reviews.bulk import Seen
+from reviews.decisions import Asked
 from tests.environment import ROOT
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
@@ -98,6 +102,14 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
     decided = made.proved_review(cast, package="flask")
     decision = session(cast.rita).decide(decided, "escalate").json()["id"]
     scan = Scan.objects.create(repository=cast.repository, cause="asked")
+    record = Advisory.objects.get(pk=review.items.all()[0].apv.advisory_id)
+    campaign = campaigns.start(
+        account=admin,
+        viewer=viewer_of(admin),
+        advisory=record,
+        asked=Asked("approve", JUSTIFICATION),
+        seen=[Seen(review, review.head_commit, review.patch_digest, review.version)],
+    )
     token, _ = create_token(actor=SYSTEM, account=admin, name="another", scopes=["read"])
     # Django ends a connection with the request, and its test client, used above, restores that; here the test's own
     # transaction lives on the connection.
@@ -106,8 +118,15 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
     yield {
         "headers": bearer(admin, "read", "decide", "lead", "immunize", "operate", "administer").headers,
         "apv_code": code_of(review),
+        "review": {
+            "review_id": str(review.pk),
+            "head_commit": review.head_commit,
+            "patch_digest": review.patch_digest,
+            "version": review.version,
+        },
         "ids": {
-            "advisories": review.items.all()[0].apv.advisory_id,
+            "advisories": record.pk,
+            "campaigns": str(campaign.pk),
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
@@ -134,6 +153,12 @@ def met(case: Any, world: dict[str, Any]) -> Any:
     if isinstance(case.body, dict) and "apv_code" in case.body:
         case.body |= {"apv_code": world["apv_code"]}
         case.body |= {"justification": JUSTIFICATION} if resource == "decisions" else {}
+    if isinstance(case.body, dict) and "apv_codes" in case.body:
+        case.body |= {"apv_codes": [world["apv_code"]]}
+    if isinstance(case.body, dict) and isinstance(case.body.get("reviews"), list):
+        case.body |= {"reviews": [world["review"]], "justification": JUSTIFICATION}
+    if isinstance(case.body, dict) and "advisory_id" in case.body:
+        case.body |= {"advisory_id": world["ids"]["advisories"]}
     return case
 
 

@@ -10,8 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, AdvisoryName, ApiToken, Delivery, Event, ReportJob, Role, Scan
-from reviews.models import Decision, Review, ReviewState
+from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, ReportJob, Role, Scan
+from reviews.models import Campaign, Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
 from wargaming.models import Wargame
@@ -25,6 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "comment": {"reviewer", "lead", "admin"},
     "decide": {"reviewer", "lead", "admin"},
     "bulk_decide": {"reviewer", "lead", "admin"},
+    "start_campaign": {"reviewer", "lead", "admin"},
+    "end_anothers_campaign": {"lead", "admin"},
     "release_anothers": {"lead", "admin"},
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
@@ -65,6 +67,11 @@ class World:
         self.threat = builders.apv(cast.repository, builders.advisory("GHSA-aside"), package="aside", status="open")
         AdvisoryName.objects.create(advisory_id="GHSA-aside", name="GHSA-aside")
         self.suppression = builders.set_aside(cast.repository, cast.sol, "held")
+        self.record = Advisory.objects.get(pk=self.review.items.get().apv.advisory_id)
+        self.campaign = Campaign.objects.create(
+            advisory=self.record, decision="escalate", author=cast.sol, until="2999-01-01T00:00Z"
+        )
+        self.campaign.items.create(review=self.claimed, seen_version=1, state="shown")
         self.ended = self.review.items.get().wargame
         self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
         self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
@@ -101,6 +108,19 @@ class World:
                     f"version_{review.pk}": review.version,
                 },
             ),
+            "start_campaign": (
+                "reviews_campaign_create",
+                (),
+                form
+                | {
+                    "advisory": self.record.pk,
+                    "review": [str(review.pk)],
+                    f"head_{review.pk}": review.head_commit,
+                    f"patch_{review.pk}": review.patch_digest,
+                    f"version_{review.pk}": review.version,
+                },
+            ),
+            "end_anothers_campaign": ("reviews_campaign_end", (self.campaign.pk,), {}),
             "release_anothers": ("reviews_review_release", (self.claimed.pk,), {}),
             "withdraw_anothers": ("reviews_review_withdraw", (self.decided.pk, self.decision.pk), {}),
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
@@ -170,6 +190,7 @@ class World:
             self.claimed,
             self.decision,
             self.delivery,
+            self.campaign,
             self.token,
             self.cast.sol,
             self.threat,
@@ -184,6 +205,8 @@ class World:
                 "comment": self.review.comments.exists,
                 "decide": self.review.decisions.exists,
                 "bulk_decide": self.review.decisions.exists,
+                "start_campaign": lambda: Campaign.objects.count() == 2,
+                "end_anothers_campaign": lambda: self.campaign.ended_at is not None,
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
@@ -213,8 +236,10 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
     cast: Cast, signed_in: SignedIn, role: str, action: str
 ) -> None:
     world = World(cast)
-    world.ask(signed_in(cast.person(role)), action)
+    status = world.ask(signed_in(cast.person(role)), action)
     assert world.happened(action) == (role in ALLOWED[action])
+    if role not in ALLOWED[action]:
+        assert status == 403, "a refusal for want of a right is no redirect"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -225,6 +250,8 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "comment",
         "decide",
         "bulk_decide",
+        "start_campaign",
+        "end_anothers_campaign",
         "release_anothers",
         "withdraw_anothers",
         "immunize",
@@ -271,6 +298,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
     }
     changing = {
         "reviews_review_claim", "reviews_review_release", "reviews_review_comment", "reviews_review_decide",
+        "reviews_campaign_prepare", "reviews_campaign_create", "reviews_campaign_end",
         "reviews_review_withdraw", "reviews_review_bulk", "reviews_review_bulk_decide", "immune_repository_register",
         "immune_repository_immunize", "immune_delivery_replay", "immune_delivery_replay_letter",
         "immune_account_create", "immune_account_password",
