@@ -233,6 +233,7 @@ DUTIES = (
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("reconsider", 600, "reviews.automatic.reconsider", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
