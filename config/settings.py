@@ -298,6 +298,7 @@ SPECTACULAR_SETTINGS = {
         "DecisionChoice": "reviews.models.Choice",
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",
+        "SwitchState": "reviews.models.SwitchState",
         "OrderKind": "wargaming.models.OrderKind",
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",

@@ -13,7 +13,7 @@ from immune.events.actors import SYSTEM, Actor
 from immune.events.log import act
 from immune.models import Account
 from immune.people.selectors import Viewer
-from reviews import brakes, services
+from reviews import brakes, release_dates, services
 from reviews.errors import BadDecision, NotAllowed, ReviewError
 from reviews.models import AutomaticSwitch, Decision, Review, ReviewState, Rule, RuleKind, SwitchState
 from reviews.policies.consulting import Consulted, consult_review
@@ -24,12 +24,15 @@ log_ = structlog.get_logger(__name__)
 
 
 def arm(*, account: Account, viewer: Viewer, reason: str) -> bool:
-    """Lets policy approve without people where it allows that. Only a person who administers may; False when it was armed already.
+    """Lets policy approve without people where it allows that. Only a person who administers and signed in may, no token; False
+    when it was armed already.
 
     Raises NotAllowed, BadDecision without a reason.
     """
-    if viewer.account_id != account.pk or not viewer.may("read") or not viewer.may("administer"):
+    if viewer.account_id != account.pk or not viewer.may("administer"):
         raise NotAllowed("Your role does not permit it.")
+    if viewer.scopes is not None:
+        raise NotAllowed("A token cannot arm it; sign in for that.")
     reason = _sound(reason)
     with act(Actor.of(account)) as log:
         changed = _set(SwitchState.ARMED, reason, account)
@@ -53,9 +56,14 @@ def disarm(actor: Actor, reason: str, *, account: Account | None = None) -> bool
 
 def disarm_by(*, account: Account, viewer: Viewer, reason: str) -> bool:
     """A person stops it: whoever may decide, lead, operate or administer. Raises NotAllowed, BadDecision without a reason."""
+    may_disarm(viewer)
+    return disarm(Actor.of(account), _sound(reason), account=account)
+
+
+def may_disarm(viewer: Viewer) -> None:
+    """Raises NotAllowed unless the viewer may stop it: stopping is easier than starting on purpose."""
     if not viewer.may("read") or not any(viewer.may(right) for right in ("decide", "lead", "operate", "administer")):
         raise NotAllowed("Your role does not permit it.")
-    return disarm(Actor.of(account), _sound(reason), account=account)
 
 
 def consider(review: Review) -> Decision | None:
@@ -107,8 +115,11 @@ def reconsider() -> int:
     if not Rule.objects.filter(kind=RuleKind.POLICY, active__isnull=False).exists():
         open_rounds = open_rounds.exclude(policies=[])  # the built-in one alone says the same as before
     changed = 0
+    ask_age = release_dates.asked_for()
     for pk in list(open_rounds.order_by("priority", "due_at").values_list("pk", flat=True)):
         review = Review.objects.select_related("remedy__repository").get(pk=pk)
+        if ask_age and review.remedy is not None:
+            release_dates.learn(review.remedy)
         changed += consult_again(review)
         review.refresh_from_db()
         consider(review)

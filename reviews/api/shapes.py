@@ -75,6 +75,9 @@ class Problem(serializers.Serializer[Any]):
         required=False, help_text="everything that is wrong with a scenario: where and what"
     )
     changed = serializers.DictField(required=False, help_text="what is no longer as it was seen: seen and now, by name")
+    groups = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="the teams whose word is still missing"
+    )
     by = serializers.CharField(required=False, help_text="who decided or claimed it")
     choice = serializers.CharField(required=False, help_text="what was decided")
     decision = serializers.CharField(required=False, allow_null=True, help_text="the decision that stands")
@@ -141,6 +144,14 @@ class WargameShape(serializers.ModelSerializer[Wargame]):
         read_only_fields = fields
 
 
+class SpokeShape(serializers.Serializer[Any]):
+    """A version of a policy of the site's own that spoke; none did where only the built-in one is."""
+
+    version = serializers.CharField()
+    name = serializers.CharField()
+    number = serializers.IntegerField()
+
+
 class DecisionShape(serializers.ModelSerializer[Decision]):
     """A decision with what became of it at the forge."""
 
@@ -148,12 +159,14 @@ class DecisionShape(serializers.ModelSerializer[Decision]):
     holds_for = serializers.SerializerMethodField()
     job = serializers.SerializerMethodField()
 
+    policies = SpokeShape(many=True)
+
     class Meta:
         model = Decision
         fields = (
             "id", "apv_code", "review_id", "decision", "is_final", "action_taken", "justification", "comments",
             "confidence_override", "modifications", "suppress", "reviewer_name", "head_commit", "patch_digest", "withdrawn_at",
-            "created_at", "holds_for", "job",
+            "created_at", "holds_for", "job", "is_automatic", "policies",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -190,14 +203,19 @@ class ReviewDetail(serializers.ModelSerializer[Review]):
     decisions = DecisionShape(many=True)
     comments = serializers.SerializerMethodField()
     claimed_by = serializers.CharField(source="claimed_by.shown_name", allow_null=True, default=None)
+    required_groups = serializers.ListField(
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="[id, name] of the teams that approve after the first",
+    )
+    policies = SpokeShape(many=True)
 
     class Meta:
         model = Review
         fields = (
             "id", "state", "round", "version", "head_commit", "patch_digest", "evidence_digest", "weakest_verdict", "confidence",
-            "recommendation", "recommendation_reasons", "required_approvals", "opened_because", "closed_because", "claimed_by",
-            "claimed_until", "escalated_at", "opened_at", "decided_at", "due_at", "priority", "items", "wargames", "remedy",
-            "decisions", "comments",
+            "recommendation", "recommendation_reasons", "required_approvals", "required_groups", "policies", "opened_because",
+            "closed_because", "claimed_by", "claimed_until", "escalated_at", "opened_at", "decided_at", "due_at", "priority",
+            "items", "wargames", "remedy", "decisions", "comments",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
+from reviews.api import (
+    docs,
+    freezes,
+    holdings,
+    policies,
+    problems,
+    reports,
+    scenarios,
+    status,
+    suppressions,
+    tokens,
+    views,
+)
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -24,6 +36,7 @@ urlpatterns: list[URLPattern] = [
     path("suppressions/<int:pk>/end", suppressions.EndSuppression.as_view()),
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
+    path("repositories/<uuid:pk>/labels", freezes.Labels.as_view()),
     path("repositories/<uuid:pk>/reports", reports.SendReport.as_view()),
     path("reports/", reports.Reports.as_view()),
     path("reports/<uuid:pk>", reports.ReportDetail.as_view()),
@@ -34,6 +47,23 @@ urlpatterns: list[URLPattern] = [
     path("wargames/<uuid:pk>/evidence", holdings.WargameEvidence.as_view()),
     path("advisories/", holdings.Advisories.as_view()),
     path("advisories/<str:pk>", holdings.AdvisoryDetail.as_view()),
+    path("policies/", policies.Policies.as_view()),
+    path("policies/order", policies.PolicyOrder.as_view()),
+    path("policies/<uuid:pk>", policies.PolicyDetail.as_view()),
+    path("policies/<uuid:pk>/versions", policies.PolicyVersions.as_view()),
+    path("policies/<uuid:pk>/switch-on", policies.PolicyOn.as_view()),
+    path("policies/<uuid:pk>/switch-off", policies.PolicyOff.as_view()),
+    path("policies/<uuid:pk>/dry-run", policies.PolicyDryRun.as_view()),
+    path("reflexes/", policies.Reflexes.as_view()),
+    path("reflexes/<uuid:pk>", policies.ReflexDetail.as_view()),
+    path("reflexes/<uuid:pk>/versions", policies.ReflexVersions.as_view()),
+    path("reflexes/<uuid:pk>/switch-on", policies.ReflexOn.as_view()),
+    path("reflexes/<uuid:pk>/switch-off", policies.ReflexOff.as_view()),
+    path("automatic", policies.Automatic.as_view()),
+    path("automatic/arm", policies.Arm.as_view()),
+    path("automatic/disarm", policies.Disarm.as_view()),
+    path("freezes/", freezes.Freezes.as_view()),
+    path("freezes/<int:pk>/end", freezes.EndFreeze.as_view()),
     path("tokens/", tokens.Tokens.as_view()),
     path("tokens/<uuid:pk>/rotate", tokens.RotateToken.as_view()),
     path("tokens/<uuid:pk>/revoke", tokens.RevokeToken.as_view()),

@@ -44,6 +44,10 @@ class Line:
         return [item.apv.apv_code for item in self.review.items.all()]
 
     @property
+    def recommendation_label(self) -> str:
+        return str(Recommendation(self.advice.recommendation).label)
+
+    @property
     def agrees(self) -> bool | None:
         """Whether people did what it would have recommended; None where it would have recommended nothing."""
         said = self.advice.recommendation

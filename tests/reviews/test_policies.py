@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from immune.models import DependencyRow, Event, KevRow, Role, SignalFeed
 from immune.people.selectors import EVERYTHING, viewer_of
+from reviews import automatic, release_dates
 from reviews.errors import BadPolicy, NotAllowed, StalePolicy
 from reviews.models import Rule, RuleVersion
 from reviews.policies import services as policies
@@ -133,6 +134,26 @@ def test_facts_are_read_from_rows_and_what_no_row_tells_is_not_known(cast: Cast)
     assert facts.release_age == pytest.approx(3, abs=0.01)
     review.items.first().apv.wargames.update(scenario="", scenario_digest="", trust="")  # type: ignore[union-attr]
     assert consult_review(review).facts.proof == "without_scenario"
+
+
+def test_a_registry_is_asked_only_where_a_policy_asks_and_what_it_says_is_kept(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    month_ago = timezone.now() - timedelta(days=30)
+    monkeypatch.setattr(release_dates, "published", lambda *what: asked.append(what) or month_ago)
+    review = made.proved_review(cast)
+    automatic.reconsider()
+    assert asked == []
+    switched_on(cast, "seasoned", conditions={"minimum_release_age": 7}, recommendation="escalate")
+    assert automatic.reconsider() == 1
+    assert asked == [("PyPI", "requests", "2.32.4")]
+    review.refresh_from_db()
+    assert review.recommendation == "escalate"
+    assert review.facts["release_age"] == pytest.approx(30, abs=0.01)
+    automatic.reconsider()
+    assert len(asked) == 1
+    assert Event.objects.filter(kind="remedy.release_dated").count() == 1
 
 
 def decided(cast: Cast) -> None:

@@ -9,6 +9,7 @@ from immune.command import BadInput, Exit, JSONCommand
 from immune.people.selectors import EVERYTHING
 from reviews.models import Rule, RuleKind, RuleVersion
 from reviews.policies.dry_run import MOST, DryRun, dry_run
+from reviews.policies.record import dry_run_record
 
 
 class Command(JSONCommand):
@@ -32,7 +33,7 @@ class Command(JSONCommand):
             raise BadInput("--limit is a number from 1 to 100000")
         found = dry_run(EVERYTHING, _version(options), most=options["limit"])
         code = Exit.FOUND if found.totals["automatic_against_people"] else Exit.DONE
-        self.answer(document(found), code, form=options["format"], lines=_lines(found))
+        self.answer(dry_run_record(found), code, form=options["format"], lines=_lines(found))
 
 
 def _version(options: dict[str, Any]) -> RuleVersion | None:
@@ -50,31 +51,6 @@ def _version(options: dict[str, Any]) -> RuleVersion | None:
     if version is None:
         raise BadInput(f"{rule.name} has no version {options['version_number']}")
     return version
-
-
-def document(found: DryRun) -> dict[str, Any]:
-    """The figures and every round, as plain data."""
-    return {
-        "totals": found.totals,
-        "table": found.table,
-        "rounds": [
-            {
-                "review_id": str(line.review.pk),
-                "apvs": line.codes,
-                "change": str(line.review.remedy),
-                "repository": line.review.repository.name,
-                "recommendation": line.advice.recommendation,
-                "required_approvals": line.advice.required_approvals,
-                "automatic": line.advice.automatic,
-                "policy": str(line.advice.policy),
-                "reasons": list(line.advice.reasons),
-                "recommended_then": line.review.recommendation,
-                "decided": line.decision.decision,
-                "agrees": line.agrees,
-            }
-            for line in found.lines
-        ],
-    }
 
 
 def _lines(found: DryRun) -> list[str]:
