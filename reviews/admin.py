@@ -13,6 +13,7 @@ from immune.models import (
     Delivery,
     Event,
     ForgeJob,
+    Freeze,
     Remedy,
     ReportJob,
     Repository,
@@ -20,14 +21,17 @@ from immune.models import (
     Suppression,
     Team,
 )
-from reviews.console import given_up, lists, people, queue, set_aside, work
-from reviews.models import Decision, Review
+from reviews.console import freezes, given_up, lists, people, policies, queue, set_aside, work
+from reviews.models import Decision, ReflexRule, Review, Rule
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
 for model, page in {
     Review: queue.ReviewAdmin,
     Decision: lists.DecisionAdmin,
+    Rule: policies.RuleAdmin,
+    ReflexRule: policies.ReflexAdmin,
+    Freeze: freezes.FreezeAdmin,
     APV: lists.ApvAdmin,
     Suppression: set_aside.SuppressionAdmin,
     Advisory: lists.AdvisoryAdmin,
