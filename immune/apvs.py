@@ -226,7 +226,7 @@ def note_updated(log: Log, apv: APV) -> None:
 
 
 def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, changes: Changes) -> None:
-    facts = facts_of(found, signals, near, apv.created_at)
+    facts = facts_of(found, signals, near, apv.created_at, apv.raised_to)
     if any(getattr(apv, name) != value for name, value in facts.items()):
         APV.objects.filter(pk=apv.pk).update(updated_at=timezone.now(), **facts)
         for name, value in facts.items():
@@ -244,7 +244,7 @@ def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, ch
         changes.reopened += 1
 
 
-def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> dict[str, Any]:
+def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime, raised_to: str = "") -> dict[str, Any]:
     """The columns of an APV that our own matching fills."""
     return {
         "advisory_id": found.group.canonical,
@@ -267,5 +267,6 @@ def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> d
                 reachability_source=near.source,
             ),
             opened,
+            raised_to,
         ),
     }

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from immune import claims, reading, work
+from immune import claims, freezes, reading, work
 from immune.events.actors import SYSTEM
 from immune.events.log import Log, act
 from immune.forges import base
@@ -300,10 +300,15 @@ def give_up(job: ForgeJob, error: str) -> None:
     _close(job, Failed(base.Failure.UNREACHABLE, f"given up after {job.attempts} attempts: {error}"))
 
 
+def _claimable() -> QuerySet[ForgeJob]:
+    """What is not held: a merge waits, unclaimed, while its repository is frozen."""
+    return ForgeJob.objects.select_related("remedy__repository").exclude(freezes.held_merges())
+
+
 FORGE = work.Kind(
     name="forge",
     queue="forge",
-    rows=ForgeJob.objects.select_related("remedy__repository").all,
+    rows=_claimable,
     run=run,
     give_up=give_up,
     scope=lambda repository: Q(remedy__repository=repository),

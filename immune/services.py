@@ -22,8 +22,12 @@ from immune.git import Mirror
 from immune.git_process import GitError, run
 from immune.models import Account, Repository, Scan, Team
 from immune.models.repositories import ForgeKind, ScanState
+from immune.people.selectors import Viewer, visible_repositories
+from immune.people.services import NotPermitted
 
 DAILY = "daily"
+MOST_LABELS = 50
+LONGEST_LABEL = 100
 
 
 class Refused(Exception):
@@ -169,6 +173,30 @@ def request_scan(
         )
         log.wake("scan", scan.pk)
     return scan
+
+
+def label_repository(*, account: Account, viewer: Viewer, repository: Repository, labels: Iterable[str]) -> Repository:
+    """Says which labels a repository has from now on. Policies ask them, so it takes the right to administer.
+
+    Raises NotPermitted, Refused (``bad_labels``).
+    """
+    if not visible_repositories(viewer).filter(pk=repository.pk).exists() or not viewer.may("administer"):
+        raise NotPermitted("Your role does not permit it.")
+    wanted = sorted({label.strip() for label in labels})
+    if len(wanted) > MOST_LABELS or not all(0 < len(one) <= LONGEST_LABEL and one.isprintable() for one in wanted):
+        raise Refused("bad_labels", f"At most {MOST_LABELS} labels of 1 to {LONGEST_LABEL} characters.")
+    with act(Actor.of(account)) as log:
+        held = Repository.objects.select_for_update(of=("self",)).get(pk=repository.pk)
+        if held.labels != wanted:
+            Repository.objects.filter(pk=held.pk).update(labels=wanted)
+            log.record(
+                "repository.labelled",
+                subject=f"repository:{held.pk}",
+                repository=held.pk,
+                data={"labels": len(wanted), "before": len(held.labels)},
+            )
+    repository.labels = wanted
+    return repository
 
 
 def request_daily_scans() -> int:

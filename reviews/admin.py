@@ -13,6 +13,7 @@ from immune.models import (
     Delivery,
     Event,
     ForgeJob,
+    Freeze,
     Remedy,
     ReportJob,
     Repository,
@@ -25,15 +26,17 @@ from reviews.console import (
     apvs,
     campaigns,
     decided,
+    freezes,
     given_up,
     people,
+    policies,
     queue,
     remedies,
     set_aside,
     wargames,
     work,
 )
-from reviews.models import Campaign, Decision, Review
+from reviews.models import Campaign, Decision, ReflexRule, Review, Rule
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
@@ -41,6 +44,9 @@ for model, page in {
     Review: queue.ReviewAdmin,
     Decision: decided.DecisionAdmin,
     Campaign: campaigns.CampaignAdmin,
+    Rule: policies.RuleAdmin,
+    ReflexRule: policies.ReflexAdmin,
+    Freeze: freezes.FreezeAdmin,
     APV: apvs.ApvAdmin,
     Suppression: set_aside.SuppressionAdmin,
     Advisory: advisories.AdvisoryAdmin,

@@ -11,4 +11,6 @@ class ReviewsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("reviews.handlers")
+        import_module("reviews.reflexes")
+        import_module("reviews.release_dates")
         import_module("reviews.live.bell").install()

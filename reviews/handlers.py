@@ -11,7 +11,7 @@ from immune.models import APV, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState
 from immune.transitions import move_apv
-from reviews import campaigns, rounds
+from reviews import automatic, campaigns, rounds
 from reviews.models import Review, ReviewState
 from wargaming.models import Wargame
 
@@ -101,3 +101,19 @@ def ask_again_when_refused(event: Happened) -> None:
         for apv in job.remedy.apvs.filter(status=APVStatus.APPROVED):
             move_apv(apv, to=APVStatus.IN_REVIEW, log=log, why="forge_refused", reason=job.message)
         rounds.open_round(log, remedy=job.remedy, because=f"The forge did not carry it out: {job.message}")
+
+
+@subscribe("reviews.approve_without_people", "review.opened")
+def approve_without_people(event: Happened) -> None:
+    """A round that policy may answer alone is answered, where that is switched on."""
+    review = Review.objects.select_related("remedy__repository").get(pk=UUID(event.subject.partition(":")[2]))
+    automatic.consider(review)
+
+
+@subscribe(
+    "reviews.ask_policy_again",
+    "policy.switched_on", "policy.switched_off", "policy.ordered", "automatic.armed", "freeze.ended", "repository.labelled",
+)  # fmt: skip
+def ask_policy_again(event: Happened) -> None:
+    """What is switched on, off or put before another changes what is said of every open round."""
+    automatic.reconsider()

@@ -10,7 +10,25 @@ from django.utils.translation import gettext_lazy as _
 
 from immune.models import APV, Account, Advisory, ForgeJob, Remedy, Repository
 from immune.models.apvs import Verdict
+from reviews.policies.models import AutomaticSwitch, ReflexFiring, ReflexRule, Rule, RuleKind, RuleVersion, SwitchState
 from wargaming.models import Wargame
+
+__all__ = [
+    "AutomaticSwitch",
+    "Choice",
+    "Comment",
+    "Decision",
+    "Recommendation",
+    "ReflexFiring",
+    "ReflexRule",
+    "Review",
+    "ReviewItem",
+    "ReviewState",
+    "Rule",
+    "RuleKind",
+    "RuleVersion",
+    "SwitchState",
+]
 
 
 class ReviewState(models.TextChoices):
@@ -54,6 +72,13 @@ class Review(models.Model):
     )
     recommendation_reasons = models.JSONField(default=list)
     required_approvals = models.PositiveIntegerField(_("approvals needed"), default=1)
+    required_groups = models.JSONField(
+        default=list, help_text=_("[[team, name], …] of those who approve after the first")
+    )
+    # What was known when policy was last asked, and which versions spoke then; the deciding one apart. None: the built-in one.
+    facts = models.JSONField(default=dict)
+    policies = models.JSONField(default=list)
+    policy_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     escalated_at = models.DateTimeField(_("escalated"), null=True, blank=True)
     opened_because = models.TextField(_("opened because"), blank=True)
     closed_because = models.TextField(_("ended without a decision because"), blank=True)
@@ -127,6 +152,10 @@ class Decision(models.Model):
     reviewer_name = models.CharField(_("reviewer"), max_length=200)
     reviewer_email = models.CharField(_("mail"), max_length=254, blank=True)
     is_final = models.BooleanField(_("ends the round"), default=True)
+    is_automatic = models.BooleanField(_("by policy, without people"), default=False)
+    # What policy said when it was given; none is the built-in one.
+    policies = models.JSONField(default=list)
+    policy_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     action_taken = models.CharField(_("action"), max_length=30)
     job = models.OneToOneField(ForgeJob, on_delete=models.SET_NULL, null=True, blank=True, related_name="decision")
     head_commit = models.CharField(max_length=64, blank=True)
@@ -152,6 +181,16 @@ class Decision(models.Model):
                 fields=["review"],
                 condition=models.Q(is_final=True, withdrawn_at__isnull=True),
                 name="hitl_decisions_one_final_per_round",
+            ),
+            models.UniqueConstraint(
+                fields=["review", "reviewer"],
+                condition=models.Q(decision="approve", withdrawn_at__isnull=True, reviewer__isnull=False),
+                name="hitl_decisions_one_approval_per_person",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_automatic=False)
+                | models.Q(decision="approve", reviewer__isnull=True, policy_version__isnull=False),
+                name="hitl_decisions_automatic_names_its_policy",
             ),
             models.UniqueConstraint(
                 fields=["reviewer", "idempotency_key"],

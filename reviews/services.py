@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils import timezone
 
-from immune.events.actors import SYSTEM, Actor
+from immune.events.actors import POLICY, SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
@@ -21,6 +21,7 @@ from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
 from reviews import metrics, rounds
+from reviews.approving import is_last_word
 from reviews.decisions import ACTIONS, FINAL, Asked, complaints
 from reviews.errors import (
     AlreadyDecided,
@@ -29,11 +30,11 @@ from reviews.errors import (
     IdempotencyConflict,
     NotAllowed,
     ReviewError,
-    SecondPersonNeeded,
     StaleEvidence,
     TooLate,
 )
 from reviews.models import Comment, Decision, Review, ReviewState
+from reviews.policies.consulting import consult_review
 from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
@@ -156,20 +157,48 @@ def foresee(
         _undecided(review)
         _unclaimed_by_others(review, account)
         _fresh(review, asked, expected_version)
-        if asked.choice == "approve":
-            _approvals_complete(review, account)
+        if asked.choice == "approve" and review.remedy is not None:
+            is_last_word(review, account, consult_review(review))
     except ReviewError as error:
         return error
     return None
 
 
+def approve_by_policy(*, review: Review, justification: str) -> Decision:
+    """Approves a round without people, by the way every decision goes, where policy allows it and nothing stands against it.
+
+    Raises NotAutomatic with what does, AlreadyDecided, ClaimedByAnother (also for whoever holds it), StaleEvidence, BadDecision.
+    """
+    asked = Asked("approve", justification, review.head_commit, review.patch_digest)
+    _sound(review, asked)
+    version = review.version
+    try:
+        with act(POLICY) as log:
+            review = _locked(review)
+            _undecided(review)
+            _unclaimed_by_others(review, None)
+            _fresh(review, asked, version)
+            decision = _write(log, None, review, asked, None, "", "")
+    except (IntegrityError, Moved) as error:
+        raise _already(review) from error
+    metrics.decision_made(asked.choice, decision.apv.severity)
+    return decision
+
+
 def _write(
-    log: Log, account: Account, review: Review, asked: Asked, through: APV | None, key: str, digest: str
+    log: Log, account: Account | None, review: Review, asked: Asked, through: APV | None, key: str, digest: str
 ) -> Decision:
+    """``account``: the person who decides; None is policy, which may approve and nothing else."""
     apvs = [item.apv for item in review.items.select_related("apv").order_by("apv__priority", "apv__apv_code")]
-    final = asked.choice in FINAL and (asked.choice != "approve" or _approvals_complete(review, account))
+    consulted = consult_review(review) if asked.choice == "approve" and review.remedy is not None else None
+    final = asked.choice in FINAL and (consulted is None or is_last_word(review, account, consulted))
     apv = through if through in apvs else apvs[0]
     assert apv is not None  # noqa: S101 - a round always holds for at least one APV
+    spoke = (
+        consulted.spoke()
+        if consulted is not None
+        else {"policies": review.policies, "policy_version_id": review.policy_version_id}
+    )
     decision = Decision(
         apv=apv,
         apv_code=apv.apv_code,
@@ -181,14 +210,16 @@ def _write(
         modifications=asked.modifications,
         suppress=asked.suppress.kept() if asked.suppress else {},
         reviewer=account,
-        reviewer_name=account.shown_name,
-        reviewer_email=account.email,
+        reviewer_name=account.shown_name if account is not None else _policy_name(spoke["policies"]),
+        reviewer_email=account.email if account is not None else "",
+        is_automatic=account is None,
         is_final=final,
         action_taken=ACTIONS[asked.choice] if final or asked.choice == "escalate" else "none",
         head_commit=review.head_commit,
         patch_digest=review.patch_digest,
         idempotency_key=key,
         request_digest=digest,
+        **spoke,
     )
     if review.remedy is not None and decision.action_taken != "none":
         decision.job = _job(review.remedy, review.round, decision)
@@ -208,10 +239,16 @@ def _write(
             "head": review.head_commit,
             "patch": review.patch_digest,
             "job": str(decision.job_id) if decision.job_id else None,
+            "automatic": decision.is_automatic,
+            "policies": [one["version"] for one in decision.policies],
         },
     )
     _follow(log, review, decision, apvs)
     return decision
+
+
+def _policy_name(spoke: list[dict[str, Any]]) -> str:
+    return f"policy {spoke[-1]['name']}, version {spoke[-1]['number']}" if spoke else "policy"
 
 
 def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> None:
@@ -271,18 +308,39 @@ def withdraw_decision(*, account: Account, viewer: Viewer, decision: Decision) -
         review = _locked(decision.review)
         if decision.withdrawn_at is not None or not decision.is_final or decision.job_id is None:
             raise TooLate("There is nothing left to withdraw.")
-        cancelled = ForgeJob.objects.filter(pk=decision.job_id, state=ForgeJobState.PENDING, attempts=0).update(
+        if not _cancelled(decision):
+            raise TooLate("The forge is already at it; the decision stands.")
+        _take_back(log, review, decision, "The decision before was withdrawn.")
+    return decision
+
+
+def withdraw_automatic(log: Log, *, because: str) -> int:
+    """Takes back every approval that policy gave and the forge has not begun with; people are asked instead. Returns how many."""
+    waiting = Decision.objects.filter(is_automatic=True, withdrawn_at__isnull=True, job__state=ForgeJobState.PENDING)
+    taken = 0
+    for decision in waiting.select_related("review").order_by("created_at"):
+        review = _locked(decision.review)
+        if _cancelled(decision):
+            _take_back(log, review, decision, because)
+            taken += 1
+    return taken
+
+
+def _cancelled(decision: Decision) -> bool:
+    """Takes its forge job out of line; False when the forge is at it already."""
+    return decision.job_id is not None and bool(
+        ForgeJob.objects.filter(pk=decision.job_id, state=ForgeJobState.PENDING, attempts=0).update(
             state=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="withdrawn"
         )
-        if not cancelled:
-            raise TooLate("The forge is already at it; the decision stands.")
-        now = timezone.now()
-        Decision.objects.filter(pk=decision.pk).update(withdrawn_at=now)
-        decision.withdrawn_at = now
-        _note(log, "decision.withdrawn", review, {"decision": str(decision.pk), "type": decision.decision})
-        if review.remedy is not None:
-            rounds.open_round(log, remedy=review.remedy, because="The decision before was withdrawn.")
-    return decision
+    )
+
+
+def _take_back(log: Log, review: Review, decision: Decision, because: str) -> None:
+    decision.withdrawn_at = timezone.now()
+    Decision.objects.filter(pk=decision.pk).update(withdrawn_at=decision.withdrawn_at)
+    _note(log, "decision.withdrawn", review, {"decision": str(decision.pk), "type": decision.decision})
+    if review.remedy is not None:
+        rounds.open_round(log, remedy=review.remedy, because=because)
 
 
 def _repeated(account: Account, key: str, digest: str) -> Decision | None:
@@ -330,9 +388,13 @@ def _already(review: Review) -> ReviewError:
     )
 
 
-def _unclaimed_by_others(review: Review, account: Account) -> None:
+def _unclaimed_by_others(review: Review, account: Account | None) -> None:
     held = review.claimed_until is not None and review.claimed_until > timezone.now()
-    if review.state == ReviewState.CLAIMED and held and review.claimed_by_id not in (None, account.pk):
+    if (
+        review.state == ReviewState.CLAIMED
+        and held
+        and review.claimed_by_id not in (None, account.pk if account else None)
+    ):
         assert review.claimed_by is not None  # noqa: S101 - the id was just seen
         raise ClaimedByAnother(f"{review.claimed_by.shown_name} is looking at it.", by=review.claimed_by.shown_name)
 
@@ -371,13 +433,6 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["remedy_head"] = {"seen": review.head_commit, "now": review.remedy.head_commit}
     if changed:
         raise StaleEvidence("What you decided on is no longer what there is: " + ", ".join(changed), changed=changed)
-
-
-def _approvals_complete(review: Review, account: Account) -> bool:
-    earlier = Decision.objects.filter(review=review, decision="approve", withdrawn_at__isnull=True)
-    if earlier.filter(reviewer=account).exists():
-        raise SecondPersonNeeded("You approved it already; another person has to.")
-    return earlier.count() + 1 >= review.required_approvals
 
 
 def _note(log: Log, kind: str, review: Review, data: dict[str, Any]) -> None:

@@ -276,6 +276,7 @@ class Batch:
                     reachability_source=reachability_source,
                 ),
                 apv.created_at,
+                apv.raised_to,
             ),
         }
         changed = any(getattr(apv, key) != value for key, value in columns.items())

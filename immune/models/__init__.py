@@ -3,6 +3,7 @@
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
 from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
+from immune.models.freezes import Freeze
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
@@ -27,6 +28,7 @@ __all__ = [
     "EpssRow",
     "Event",
     "ForgeJob",
+    "Freeze",
     "KevRow",
     "Lease",
     "LocalNote",

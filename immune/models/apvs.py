@@ -92,6 +92,8 @@ class APV(models.Model):
     scan_sees = models.BooleanField(_("found by our own scan"), default=True)
     priority = models.CharField(_("priority"), max_length=2, choices=Priority)
     priority_factors = models.JSONField(_("priority factors"), default=list)
+    # The priority a reflex rule raised it to, which weighing it anew does not take back.
+    raised_to = models.CharField(_("raised to"), max_length=2, choices=Priority, blank=True)
     due_at = models.DateTimeField(_("due"))
     patch_strategy = models.CharField(_("strategy"), max_length=30, blank=True)
     wargame_verdict = models.CharField(_("verdict"), max_length=20, choices=Verdict, blank=True)

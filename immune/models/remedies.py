@@ -35,6 +35,9 @@ class Remedy(models.Model):
     target_version = models.CharField(_("to"), max_length=200)
     strategy = models.CharField(_("strategy"), max_length=30)
     bump = models.CharField(_("size"), max_length=10, blank=True)
+    released_at = models.DateTimeField(
+        _("target published"), null=True, blank=True, help_text=_("When the version went to is known to be published")
+    )
     state = models.CharField(_("state"), max_length=12, choices=RemedyState, default=RemedyState.PLANNED)
     reason = models.TextField(_("reason"), blank=True)
     branch = models.CharField(_("branch"), max_length=250)

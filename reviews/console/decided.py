@@ -63,6 +63,7 @@ class DecisionAdmin(ReadOnlyAdmin):
                     Fact(_("justification"), row.justification, "text"),
                     Fact(_("comments"), row.comments, "text"),
                     Fact(_("review"), _("open it"), "link", to("reviews_review", row.review_id)),
+                    Fact(_("policy that spoke"), [f"{one['name']} {one['number']}" for one in row.policies], "list"),
                     Fact(_("head"), row.head_commit),
                     Fact(_("patch digest"), row.patch_digest),
                     Fact(

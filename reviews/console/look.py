@@ -72,6 +72,15 @@ def unfold(name: str) -> dict[str, Any]:
                     ]
                 },
                 {
+                    "title": _("Rules"),
+                    "separator": True,
+                    "items": [
+                        _item(_("Policies"), "policy", "reviews_rule_changelist"),
+                        _item(_("Reflexes"), "bolt", "reviews_reflexrule_changelist"),
+                        _item(_("Freezes"), "ac_unit", "immune_freeze_changelist"),
+                    ],
+                },
+                {
                     "title": _("Threats"),
                     "separator": True,
                     "items": [

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from immune import freezes
 from immune.models import Advisory, ForgeJob
 from immune.models.remedies import ForgeJobState
 from immune.models.suppressions import Ground
@@ -111,6 +112,8 @@ def show(
         "may_release": claimed and (not others_claim or who.may("lead")),
         "show_form": is_open and who.may("decide") and not others_claim,
         "approvals_left": max(0, review.required_approvals - len(approvals)),
+        "groups": [name for _group, name in review.required_groups],
+        "frozen": freezes.frozen(review.repository_id) if review.remedy else None,
         "given": {"idempotency_key": str(uuid.uuid4()), **(given or {})},
         "complaints": complaints or {},
         "grounds": Ground.choices,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -25,7 +26,7 @@ from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
 from immune.models.repositories import ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
-from reviews.console import untrusted
+from reviews.console import freezes, untrusted
 from reviews.console.base import (
     Button,
     Fact,
@@ -76,6 +77,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
             self.changing("register/", self.register_view, "register"),
             self.changing("<uuid:object_id>/immunize/", self.immunize_view, "immunize"),
             self.changing("<uuid:object_id>/report/", self.report_view, "report"),
+            self.changing("<uuid:object_id>/labels/", partial(freezes.label, self), "labels"),
         ]
 
     def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -169,7 +171,10 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return untrusted.plain(row.name, 80)
 
     def forms(self, request: HttpRequest, row: Repository) -> dict[str, Any]:
-        return {"report_url": self.url("report", row.pk) if viewer(request).may("immunize") else ""}
+        return {
+            "report_url": self.url("report", row.pk) if viewer(request).may("immunize") else "",
+            "labels_url": self.url("labels", row.pk) if viewer(request).may("administer") else "",
+        }
 
     def buttons(self, request: HttpRequest, row: Repository) -> Sequence[Button]:
         if not viewer(request).may("immunize"):
@@ -188,6 +193,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
                     Fact(_("head"), row.head_commit),
                     Fact(_("last read"), row.read_at, "when"),
                     Fact(_("why it could not be read"), row.problem, "text"),
+                    Fact(_("labels"), row.labels, "list"),
                     Fact(_("owning teams"), [team.name for team in row.owners.all()], "list"),
                 ),
             ),

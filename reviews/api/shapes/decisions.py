@@ -11,19 +11,28 @@ from reviews.api.shapes.fields import Number, Strict, Text
 from reviews.models import Choice, Decision
 
 
+class SpokeShape(serializers.Serializer[Any]):
+    """A version of a policy of the site's own that spoke; none did where only the built-in one is."""
+
+    version = serializers.CharField()
+    name = serializers.CharField()
+    number = serializers.IntegerField()
+
+
 class DecisionShape(serializers.ModelSerializer[Decision]):
     """A decision with what became of it at the forge."""
 
     review_id = serializers.UUIDField()
     holds_for = serializers.SerializerMethodField()
     job = serializers.SerializerMethodField()
+    policies = SpokeShape(many=True)
 
     class Meta:
         model = Decision
         fields = (
             "id", "apv_code", "review_id", "decision", "is_final", "action_taken", "justification", "comments",
             "confidence_override", "modifications", "suppress", "reviewer_name", "head_commit", "patch_digest", "withdrawn_at",
-            "created_at", "holds_for", "job",
+            "created_at", "holds_for", "job", "is_automatic", "policies",
         )  # fmt: skip
         read_only_fields = fields
 

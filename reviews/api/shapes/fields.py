@@ -68,6 +68,9 @@ class Problem(serializers.Serializer[Any]):
         required=False, help_text="everything that is wrong with a scenario: where and what"
     )
     changed = serializers.DictField(required=False, help_text="what is no longer as it was seen: seen and now, by name")
+    groups = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="the teams whose word is still missing"
+    )
     by = serializers.CharField(required=False, help_text="who decided or claimed it")
     choice = serializers.CharField(required=False, help_text="what was decided")
     decision = serializers.CharField(required=False, allow_null=True, help_text="the decision that stands")

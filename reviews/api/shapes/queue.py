@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from immune.models import APV, Sighting
-from reviews.api.shapes.decisions import DecisionShape
+from reviews.api.shapes.decisions import DecisionShape, SpokeShape
 from reviews.api.shapes.fields import Strict, Text, Verdict
 from reviews.api.shapes.wargames import WargameShape
 from reviews.models import Review
@@ -56,14 +56,19 @@ class ReviewDetail(serializers.ModelSerializer[Review]):
     decisions = DecisionShape(many=True)
     comments = serializers.SerializerMethodField()
     claimed_by = serializers.CharField(source="claimed_by.shown_name", allow_null=True, default=None)
+    required_groups = serializers.ListField(
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="[id, name] of the teams that approve after the first",
+    )
+    policies = SpokeShape(many=True)
 
     class Meta:
         model = Review
         fields = (
             "id", "state", "round", "version", "head_commit", "patch_digest", "evidence_digest", "weakest_verdict", "confidence",
-            "recommendation", "recommendation_reasons", "required_approvals", "opened_because", "closed_because", "claimed_by",
-            "claimed_until", "escalated_at", "opened_at", "decided_at", "due_at", "priority", "items", "wargames", "remedy",
-            "decisions", "comments",
+            "recommendation", "recommendation_reasons", "required_approvals", "required_groups", "policies", "opened_because",
+            "closed_because", "claimed_by", "claimed_until", "escalated_at", "opened_at", "decided_at", "due_at", "priority",
+            "items", "wargames", "remedy", "decisions", "comments",
         )  # fmt: skip
         read_only_fields = fields
 

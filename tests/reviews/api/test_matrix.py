@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from immune.events.actors import SYSTEM
 from immune.models import Advisory, AdvisoryName, ReportJob, Role, Scan
@@ -58,6 +60,25 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "scenarios_accept": ("decide", True),
     "wargames_cancel": ("immunize", True),
     "wargames_retry": ("immunize", True),
+    "repositories_label": ("administer", True),
+    "policies_list": ("read", False),
+    "policies_create": ("administer", False),
+    "policies_detail": ("read", False),
+    "policies_edit": ("administer", False),
+    "policies_switch_on": ("administer", False),
+    "policies_switch_off": ("administer", False),
+    "policies_order": ("administer", False),
+    "policies_dry_run": ("read", False),
+    "reflexes_list": ("read", False),
+    "reflexes_create": ("administer", False),
+    "reflexes_detail": ("read", False),
+    "reflexes_edit": ("administer", False),
+    "reflexes_switch_on": ("administer", False),
+    "reflexes_switch_off": ("administer", False),
+    "automatic_detail": ("read", False),
+    "automatic_arm": ("administer", False),
+    "freezes_list": ("read", False),
+    "freezes_create": ("operate", False),
     "advisories_list": ("read", False),
     "advisories_detail": ("read", False),
     "tokens_list": ("read", False),
@@ -72,12 +93,14 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
 OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
 # Somebody else's: a reviewer may not, a lead may.
 OF_ANOTHER = {("decisions_withdraw", 403), ("campaigns_end", 403)}
+# More than one right will do: tests of their own, in test_policies.
+ONE_OF_SEVERAL_RIGHTS = {"automatic_disarm", "freezes_end"}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
     Role.LEAD: {"read", "decide", "immunize"},
-    Role.OPERATOR: {"read", "immunize"},
-    Role.ADMIN: {"read", "decide", "immunize"},
+    Role.OPERATOR: {"read", "immunize", "operate"},
+    Role.ADMIN: {"read", "decide", "immunize", "operate", "administer"},
 }
 
 
@@ -91,7 +114,7 @@ def operations() -> dict[str, tuple[str, str]]:
 
 
 def test_every_operation_has_its_row() -> None:
-    assert set(operations()) == set(OPERATIONS) | OF_ACCOUNTS
+    assert set(operations()) == set(OPERATIONS) | OF_ACCOUNTS | ONE_OF_SEVERAL_RIGHTS
 
 
 class Objects:
@@ -125,6 +148,8 @@ class Objects:
             "wargames": game,
             "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
             "advisories": review.items.get().apv.advisory_id,
+            "policies": made.rule("policy").rule_id,
+            "reflexes": made.rule("reflex").rule_id,
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
@@ -155,6 +180,20 @@ class Objects:
             # Refused for its address, once who asks may ask at all.
             "repositories_register": {"url": "https://nowhere.example/a/b"},
             "tokens_create": {"name": "x", "scopes": ["read"]},
+            "repositories_label": {"labels": ["web"]},
+            "policies_create": {"name": "x", "content": {}},
+            "policies_edit": {"content": {"required_approvals": 2}},
+            "policies_switch_on": {"version": 1},
+            "policies_order": {"order": [str(self.ids["policies"])]},
+            "reflexes_create": {"name": "x", "content": made.REFLEX},
+            "reflexes_edit": {"content": made.REFLEX},
+            "reflexes_switch_on": {"version": 1},
+            "automatic_arm": {"reason": "The dry run agreed."},
+            "freezes_create": {
+                "reason": "release",
+                "starts_at": "2026-01-01T00:00:00Z",
+                "ends_at": (timezone.now() + timedelta(days=1)).isoformat(),
+            },
         }
 
     def ask(self, api: Api, operation: str) -> int:
@@ -208,7 +247,7 @@ def test_scopes_narrow_what_an_admin_may(cast: Cast, operation: str) -> None:
         if scope != "read":
             assert alone == 403, (scope, alone)
         may = right == "read" or right == scope
-        if operation == "tokens_create":
+        if operation in ("tokens_create", "automatic_arm"):
             may = False  # takes signing in
         if operation in ("decisions_withdraw", "campaigns_end") and scope == "decide":
             may = False  # another's takes a lead

@@ -134,6 +134,9 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "suppressions": made.set_aside(cast.repository, cast.rita).pk,
             "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),
             "tokens": str(token.pk),
+            "policies": str(made.rule("policy").rule_id),
+            "reflexes": str(made.rule("reflex").rule_id),
+            "freezes": made.freeze(cast.repository).pk,
             "wargames": str(review.items.all()[0].wargame_id),
         },
     }

@@ -41,6 +41,9 @@ def campaign_of(cast: Cast, apvs: int = 1) -> Campaign:
 
 def many(cast: Cast) -> None:
     for number in range(6):
+        made.freeze(cast.repository)
+        for kind in ("policy", "reflex"):
+            made.rule(kind, f"rule {number}")
         review = made.proved_review(cast, apvs=3, package=f"package{number}")
         for item in review.items.all():
             AffectedPackage.objects.create(advisory_id=item.apv.advisory_id, ecosystem="PyPI", name="p")
@@ -58,6 +61,9 @@ def many(cast: Cast) -> None:
         ("/hitl/advisories/", 1),
         ("/hitl/tokens/", 1),
         ("/hitl/campaigns/", 1),
+        ("/hitl/policies/", 1),
+        ("/hitl/reflexes/", 1),
+        ("/hitl/freezes/", 1),
     ],
 )
 def test_lists_ask_as_often_for_many_rows_as_for_one(cast: Cast, rita: Api, path: str, expected: int) -> None:

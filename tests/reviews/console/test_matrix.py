@@ -14,6 +14,7 @@ from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, E
 from reviews.models import Campaign, Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from tests.reviews.console import test_policies
 from wargaming.models import Wargame
 
 SignedIn = Callable[[Account], Client]
@@ -305,9 +306,9 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
         "immune_repository_report",
-    }  # fmt: skip
+    }  | set(test_policies.CHANGES.values())  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
-        "immune_delivery_dead_letters",
+        "immune_delivery_dead_letters", "reviews_rule_dry_run",
     }  # fmt: skip
     assert own == changing | reading
