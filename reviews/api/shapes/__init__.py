@@ -55,7 +55,7 @@ from reviews.api.shapes.queue import (
 )
 from reviews.api.shapes.reports import IngestCounts, RefusedRow, ReportPage, ReportProgress, ReportShape
 from reviews.api.shapes.suppressions import SuppressionDetail, SuppressionMade, SuppressionPage, SuppressionShape
-from reviews.api.shapes.tokens import TokenMade, TokenPage, TokenRequest, TokenShape
+from reviews.api.shapes.tokens import RotateRequest, TokenMade, TokenPage, TokenRequest, TokenShape
 from reviews.api.shapes.wargames import (
     OrderRequest,
     OrderShape,
@@ -116,6 +116,7 @@ __all__ = [
     "ReviewDetail",
     "ReviewItem",
     "ReviewPage",
+    "RotateRequest",
     "RunShape",
     "ScanShape",
     "ScenarioList",
