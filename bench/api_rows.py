@@ -22,7 +22,7 @@ LISTS = (
     ("repository", "repository=bench/r7"),
     ("assignee", "assignee=bench"),
     ("overdue", "overdue=true"),
-    ("search rare", "search=2026-0000777"),
+    ("search rare", "search=ghsa-4321"),
     ("search common", "search=ghsa-1"),
     ("order severity", "ordering=severity"),
     ("order due", "ordering=due_at"),
@@ -93,5 +93,5 @@ def fill(apvs: int, open_rounds: int) -> str:
     with connection.cursor() as cursor:
         for statement in STATEMENTS:
             cursor.execute(statement.format(repositories=REPOSITORIES, groups=GROUPS), given)
-        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("ANALYZE")
     return text
