@@ -58,6 +58,7 @@ def many(cast: Cast) -> None:
         ("/hitl/advisories/", 1),
         ("/hitl/tokens/", 1),
         ("/hitl/campaigns/", 1),
+        ("/hitl/statements/", 1),
     ],
 )
 def test_lists_ask_as_often_for_many_rows_as_for_one(cast: Cast, rita: Api, path: str, expected: int) -> None:
