@@ -169,7 +169,12 @@ class Decision(models.Model):
         db_table = "hitl_decisions"
         verbose_name = _("decision")
         verbose_name_plural = _("decisions")
-        indexes = [models.Index(fields=["apv"], name="ix_hitl_decisions_apv_id")]
+        indexes = [
+            models.Index(fields=["apv"], name="ix_hitl_decisions_apv_id"),
+            # The order in which they are listed, and what the figures of a day, a week and a month are taken from.
+            models.Index(fields=["created_at", "id"], name="ix_hitl_decisions_created"),
+            models.Index(fields=["decision"], name="ix_hitl_decisions_choice"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(decision__in=Choice.values), name="hitl_decisions_known"),
             models.CheckConstraint(

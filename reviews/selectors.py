@@ -8,12 +8,24 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Count,
+    Exists,
+    Func,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+)
+from django.db.models.functions import Cast, JSONObject
+from django.db.models.lookups import Contains
 from django.utils import timezone
 
 from immune.advisories.exploitation import NO_SIGNALS, signals_of
 from immune.models import APV, Advisory, Repository, Sighting
-from immune.models.advisories import Severity
+from immune.models.advisories import SEVERITY_RANKS, Severity, severity_rank
 from immune.models.apvs import LIVE, APVStatus
 from immune.people.selectors import Viewer, within_sight
 from reviews.models import (
@@ -54,8 +66,24 @@ def apvs(viewer: Viewer) -> QuerySet[APV]:
     )
 
 
-def _latest_round(column: str) -> QuerySet[Any]:
-    return Review.objects.filter(items__apv=OuterRef("pk")).order_by("-opened_at", "-round").values(column)[:1]
+def _latest_round(column: Any) -> QuerySet[Any]:
+    rows = Review.objects.filter(items__apv=OuterRef("pk")).order_by("-opened_at", "-round")
+    return rows.values_list(column, flat=True)[:1]
+
+
+def apv_list(viewer: Viewer, wanted: Q) -> QuerySet[APV]:
+    """The APVs in sight that are wanted, for a list that takes columns and makes no objects (``APV_ROW``).
+
+    ``round`` is the latest review round about it, id and state in one look; ``versions_text`` its versions as JSON.
+    """
+    return (
+        APV.objects.filter(within_sight(viewer))
+        .filter(wanted)
+        .annotate(
+            round=Subquery(_latest_round(JSONObject(id="pk", state="state"))),
+            versions_text=Cast("versions", TextField()),
+        )
+    )
 
 
 def apv_by_code(viewer: Viewer, code: str) -> APV | None:
@@ -154,12 +182,18 @@ def signals_shown(apv: APV) -> dict[str, Any]:
 
 def matching(text: str) -> Q:
     """The APVs a person means by a part of a code, CVE, advisory or package name."""
-    return (
-        Q(apv_code__icontains=text)
-        | Q(cve_id__icontains=text)
-        | Q(advisory_id__icontains=text)
-        | Q(package_name__icontains=text)
-    )
+    return Q(Contains(SearchedText(), text.upper()))
+
+
+class SearchedText(Func):
+    """What an APV is searched by, as one text: PostgreSQL has a trigram index on exactly this (immune, migration 0009)."""
+
+    template = "UPPER(%(expressions)s)"
+    arg_joiner = " || ' ' || "
+    output_field = TextField()
+
+    def __init__(self) -> None:
+        super().__init__("apv_code", "cve_id", "advisory_id", "package_name")
 
 
 def latest_review(viewer: Viewer, apv: APV) -> Review | None:
@@ -212,21 +246,6 @@ def overdue() -> Q:
     """APVs past their due time that nobody has settled or set aside."""
     settled = (APVStatus.RESOLVED, APVStatus.WITHDRAWN, APVStatus.MERGED, APVStatus.SUPPRESSED)
     return Q(due_at__lt=timezone.now()) & ~Q(status__in=settled)
-
-
-# Unknown stands beside high: nobody has said it is mild.
-SEVERITY_RANKS = {
-    severity: rank
-    for rank, severity in enumerate(
-        (Severity.CRITICAL, Severity.HIGH, Severity.UNKNOWN, Severity.MEDIUM, Severity.LOW, Severity.NONE)
-    )
-}
-
-
-def severity_rank(path: str = "severity") -> Case:
-    """Rank of a severity, worst first: the names themselves would sort by letter."""
-    cases = (When(**{path: severity}, then=Value(rank)) for severity, rank in SEVERITY_RANKS.items())
-    return Case(*cases, default=Value(0), output_field=IntegerField())
 
 
 def by_severity(rows: QuerySet[APV]) -> QuerySet[APV]:

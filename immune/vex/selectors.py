@@ -63,6 +63,11 @@ def said(viewer: Viewer, repository: Repository | None = None) -> tuple[list[Sai
     return sorted(found, key=lambda one: (one.name, one.advisory, one.parts)), unsayable
 
 
+def statements(viewer: Viewer) -> QuerySet[VexStatement]:
+    """What documents said and was kept, of repositories in sight."""
+    return VexStatement.objects.filter(within_sight(viewer)).select_related("repository", "group", "author")
+
+
 def statements_about(viewer: Viewer, apv: APV) -> QuerySet[VexStatement]:
     """What documents said about the APV's problem and was kept, the latest first."""
     about = {"repository": apv.repository_id, "group": apv.group_id, "ecosystem": apv.ecosystem}

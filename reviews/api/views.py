@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ParseError
@@ -15,8 +16,9 @@ from rest_framework.response import Response
 from immune.models import APV
 from immune.models.advisories import Severity
 from immune.models.apvs import APVStatus, Priority, Verdict
+from immune.people.selectors import visible_repositories
 from reviews import selectors, services
-from reviews.api import shapes
+from reviews.api import rows, shapes
 from reviews.api.access import account, viewer
 from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
 from reviews.api.pages import Order, page
@@ -31,7 +33,7 @@ FILTERS: dict[str, tuple[str, list[str] | None]] = {
     "verdict": ("wargame_verdict", Verdict.values),
     "status": ("status", APVStatus.values),
     "package": ("package_name", None),
-    "repository": ("repository__name", None),
+    "repository": ("repository", None),
 }
 ORDERS = {
     "priority": Order(("priority", "due_at", "id")),
@@ -63,10 +65,11 @@ class Reviews(View):
         ],
         responses={200: shapes.ReviewPage, **ERRORS},
     )
-    def get(self, request: Request) -> Response:
-        rows, order = _filtered(request)
-        items, following = page(request, rows, order)
-        return Response({"items": shapes.ReviewItem(items, many=True).data, "next": following})
+    def get(self, request: Request) -> HttpResponse:
+        found, order = _filtered(request)
+        asked = rows.columns(order.columns)
+        items, following = page(request, found.values_list(*asked), order, rows.reader(asked))
+        return rows.answer(items, asked, following)
 
 
 def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
@@ -74,7 +77,7 @@ def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
     wanted = Q()
     for name, (column, choices) in FILTERS.items():
         if (value := given(request, name, choices)) is not None:
-            wanted &= Q(**{column: value})
+            wanted &= Q(**{column: _repository(request, value) if name == "repository" else value})
     if "status" not in request.query_params:
         # Folded into an elder one, which the list shows.
         wanted &= ~Q(status=APVStatus.MERGED)
@@ -89,8 +92,13 @@ def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
     if (search := given(request, "search")) is not None:
         wanted &= selectors.matching(search)
     ordering = given(request, "ordering", ORDERS) or "priority"
-    rows = selectors.apvs(viewer(request)).filter(wanted)
-    return (selectors.by_severity(rows) if ordering == "severity" else rows), ORDERS[ordering]
+    found = selectors.apv_list(viewer(request), wanted)
+    return (selectors.by_severity(found) if ordering == "severity" else found), ORDERS[ordering]
+
+
+def _repository(request: Request, name: str) -> UUID | None:
+    """The repository of this name in sight. Found first: by its id the list is read off an index, joined by its name it is sorted."""
+    return visible_repositories(viewer(request)).filter(name=name).values_list("pk", flat=True).first()
 
 
 class Stats(View):
@@ -179,8 +187,8 @@ class Decisions(View):
     @extend_schema(operation_id="decisions_list", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
     def get(self, request: Request) -> Response:
         only(request, "limit", "cursor")
-        rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
-        items, following = page(request, rows, Order(("-created_at", "-id")))
+        found = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
+        items, following = page(request, found, Order(("-created_at", "-id")))
         return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})
 
     @extend_schema(
@@ -257,8 +265,7 @@ class DecisionDetail(View):
 
 
 def _decision(request: Request, pk: Any) -> Decision:
-    rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
-    found = rows.filter(pk=pk).first()
+    found = selectors.decisions(viewer(request)).prefetch_related("review__items__apv").filter(pk=pk).first()
     if found is None:
         raise Http404
     return found
@@ -282,6 +289,6 @@ class History(View):
     @extend_schema(operation_id="decisions_history", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
     def get(self, request: Request, apv_code: str) -> Response:
         only(request, "limit", "cursor")
-        rows = selectors.decision_history(viewer(request), _apv(request, apv_code))
-        items, following = page(request, rows.prefetch_related("review__items__apv"), Order(("-created_at", "-id")))
+        found = selectors.decision_history(viewer(request), _apv(request, apv_code))
+        items, following = page(request, found.prefetch_related("review__items__apv"), Order(("-created_at", "-id")))
         return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})

@@ -110,7 +110,7 @@ def unfold(name: str) -> dict[str, Any]:
                     "items": [
                         _item(_("Accounts"), "person", "immune_account_changelist", "administer"),
                         _item(_("Teams"), "groups", "immune_team_changelist", "administer"),
-                        _item(_("API tokens"), "key", "immune_apitoken_changelist", "administer"),
+                        _item(_("API tokens"), "key", "immune_apitoken_changelist"),
                     ],
                 },
             ],

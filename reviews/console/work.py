@@ -132,7 +132,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
             return redirect(self.url("changelist"))
         if not visible_repositories(who).filter(pk=repository.pk).exists():
-            report(request, messages.ERROR, gettext("It is registered already and belongs to another team."))
+            report(request, messages.ERROR, gettext("There is nothing at this address for you."))
             return redirect(self.url("changelist"))
         services.request_scan(
             actor=Actor.of(person), repository=repository, cause=f"console:{person.pk}", requested_by=person

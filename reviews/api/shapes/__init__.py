@@ -54,8 +54,9 @@ from reviews.api.shapes.queue import (
     StatsShape,
 )
 from reviews.api.shapes.reports import IngestCounts, RefusedRow, ReportPage, ReportProgress, ReportShape
+from reviews.api.shapes.statements import StatementPage, StatementShape
 from reviews.api.shapes.suppressions import SuppressionDetail, SuppressionMade, SuppressionPage, SuppressionShape
-from reviews.api.shapes.tokens import TokenMade, TokenPage, TokenRequest, TokenShape
+from reviews.api.shapes.tokens import RotateRequest, TokenMade, TokenPage, TokenRequest, TokenShape
 from reviews.api.shapes.wargames import (
     OrderRequest,
     OrderShape,
@@ -116,6 +117,7 @@ __all__ = [
     "ReviewDetail",
     "ReviewItem",
     "ReviewPage",
+    "RotateRequest",
     "RunShape",
     "ScanShape",
     "ScenarioList",
@@ -123,6 +125,8 @@ __all__ = [
     "ScenarioShape",
     "SightingShape",
     "SignalsShape",
+    "StatementPage",
+    "StatementShape",
     "StatsShape",
     "Strict",
     "SuppressionDetail",

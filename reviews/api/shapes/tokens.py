@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from immune.models import ApiToken
 from immune.people.selectors import SCOPES
-from immune.people.services import LONGEST_LIFE
+from immune.people.services import LONGEST_LIFE, LONGEST_OVERLAP
 from reviews.api.shapes.fields import Strict, Text, Whole
 
 
@@ -19,7 +19,18 @@ class TokenShape(serializers.ModelSerializer[ApiToken]):
 
     class Meta:
         model = ApiToken
-        fields = ("id", "account", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+        fields = (
+            "id",
+            "account",
+            "name",
+            "prefix",
+            "scopes",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+            "replaced_at",
+        )
         read_only_fields = fields
 
 
@@ -35,6 +46,16 @@ class TokenMade(TokenShape):
         model = ApiToken
         fields = (*TokenShape.Meta.fields, "token")
         read_only_fields = fields
+
+
+class RotateRequest(Strict):
+    overlap_minutes = Whole(
+        min_value=0,
+        max_value=int(LONGEST_OVERLAP.total_seconds() // 60),
+        required=False,
+        default=0,
+        help_text="how long the old text holds on beside the new one",
+    )
 
 
 class TokenRequest(Strict):

@@ -46,6 +46,7 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "suppressions_create": ("decide", True),
     "suppressions_detail": ("read", True),
     "suppressions_end": ("decide", True),
+    "statements_list": ("read", False),
     "repositories_list": ("read", False),
     "repositories_register": ("immunize", False),
     "repositories_immunize": ("immunize", True),

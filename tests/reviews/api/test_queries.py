@@ -64,6 +64,7 @@ def many(cast: Cast) -> None:
         ("/hitl/policies/", 1),
         ("/hitl/reflexes/", 1),
         ("/hitl/freezes/", 1),
+        ("/hitl/statements/", 1),
     ],
 )
 def test_lists_ask_as_often_for_many_rows_as_for_one(cast: Cast, rita: Api, path: str, expected: int) -> None:
