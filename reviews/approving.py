@@ -10,17 +10,16 @@ from immune.models import Account, Team
 from reviews import brakes
 from reviews.errors import NotAutomatic, NotOfTheGroup, SecondPersonNeeded
 from reviews.models import Decision, Review
-from reviews.policies.consulting import Consulted
 from reviews.policy.approvals import Approver, may_follow, standing
+from reviews.policy.engine import Advice
 
 
-def is_last_word(review: Review, account: Account | None, consulted: Consulted) -> bool:
+def is_last_word(review: Review, account: Account | None, advice: Advice) -> bool:
     """Whether this approval is the last that is asked for. Of what the round was opened with and what policy says now, the stricter
     holds: what was made laxer since holds once policy was asked again, and the round shows it.
 
     ``account``: None is policy itself. Raises SecondPersonNeeded, NotOfTheGroup, NotAutomatic.
     """
-    advice = consulted.advice
     required = max(review.required_approvals, advice.required_approvals)
     groups = {**{str(group): str(name) for group, name in review.required_groups}, **dict(advice.groups)}
     if account is None:

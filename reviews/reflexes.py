@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from django.db import IntegrityError
 from django.utils import timezone
 
+from immune import claims
 from immune.advisories.exploitation import NO_SIGNALS, Signals, raised, signals_of
 from immune.apvs import note_updated
 from immune.events.actors import SYSTEM
@@ -26,13 +26,11 @@ from immune.services import request_scan
 from reviews.models import ReflexFiring, Review, ReviewState, Rule, RuleKind, RuleVersion
 from reviews.policy.content import digest
 from reviews.policy.reflex import Reflex, Threat, fires, reflex_of
-from wargaming.models import Wargame, WargameState
+from wargaming.models import Wargame
 
 # What nobody wants to hear of again, or is on its way out already.
 ANSWERED = LIVE - {APVStatus.SUPPRESSED, APVStatus.APPROVED}
 BATCH = 500
-# Before whatever else of its repository waits for its turn.
-FIRST = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +141,8 @@ def _raise(log: Log, apv: APV, to: str) -> bool:
 
 def _start(log: Log, apv: APV, version: RuleVersion) -> bool:
     """Lets its wargame run next, or asks for the reading that prepares one; False when it was proved or is being proved."""
-    waiting = Wargame.objects.filter(apv=apv, state=WargameState.PENDING)
-    if pks := list(waiting.values_list("pk", flat=True)):
-        waiting.update(due_at=timezone.now() - FIRST)
-        for pk in pks:
+    if hastened := claims.hasten(Wargame.objects.filter(apv=apv)):
+        for pk in hastened:
             log.wake("wargame", pk)
         return True
     if apv.status != APVStatus.OPEN:

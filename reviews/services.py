@@ -34,7 +34,7 @@ from reviews.errors import (
     TooLate,
 )
 from reviews.models import Comment, Decision, Review, ReviewState
-from reviews.policies.consulting import consult_review
+from reviews.policies.consulting import advice_now, spoke_columns
 from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
@@ -190,13 +190,13 @@ def _write(
 ) -> Decision:
     """``account``: the person who decides; None is policy, which may approve and nothing else."""
     apvs = [item.apv for item in review.items.select_related("apv").order_by("apv__priority", "apv__apv_code")]
-    consulted = consult_review(review) if asked.choice == "approve" and review.remedy is not None else None
-    final = asked.choice in FINAL and (consulted is None or is_last_word(review, account, consulted))
+    advice = advice_now(review) if asked.choice == "approve" and review.remedy is not None else None
+    final = asked.choice in FINAL and (advice is None or is_last_word(review, account, advice))
     apv = through if through in apvs else apvs[0]
     assert apv is not None  # noqa: S101 - a round always holds for at least one APV
     spoke = (
-        consulted.spoke()
-        if consulted is not None
+        spoke_columns(advice)
+        if advice is not None
         else {"policies": review.policies, "policy_version_id": review.policy_version_id}
     )
     decision = Decision(

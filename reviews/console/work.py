@@ -21,9 +21,11 @@ from unfold.decorators import display
 
 from immune import services
 from immune.events.actors import Actor
+from immune.freezes import frozen
 from immune.ingest.jobs import report_jobs, submit_report
 from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
+from immune.models.remedies import ForgeJobKind, ForgeJobState
 from immune.models.repositories import ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
 from reviews.console import freezes, untrusted
@@ -378,6 +380,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
                 (
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("state"), self.status(row), "html"),
+                    Fact(_("waits for the end of a freeze"), _held_until(row), "when"),
                     Fact(_("reason"), row.reason),
                     Fact(_("what the forge said"), row.message, "text"),
                     Fact(_("head"), row.head_commit),
@@ -439,3 +442,11 @@ def _teams(viewer: Viewer) -> list[Team]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""
+
+
+def _held_until(job: ForgeJob) -> Any:
+    """When the freeze ends that a merge waits for; None for one that waits for none."""
+    if job.kind != ForgeJobKind.MERGE or job.state != ForgeJobState.PENDING:
+        return None
+    found = frozen(job.remedy.repository_id)
+    return found.ends_at if found is not None else None

@@ -15,7 +15,7 @@ from immune.models import APV, DependencyRow, KevRow, Remedy, SignalFeed
 from immune.models.apvs import Priority
 from reviews.models import Review, Rule, RuleKind, RuleVersion
 from reviews.policy.content import digest, policy_of
-from reviews.policy.engine import Advice, Outcome, Policy, advise
+from reviews.policy.engine import DEFAULT, Advice, Outcome, Policy, advise
 from reviews.policy.facts import REACHABILITIES, SEVERITIES, Facts, Proof, Use, weakest_proof, worst_of
 from wargaming.models import Wargame
 from wargaming.speaking import counts, speaking, vouched
@@ -40,15 +40,14 @@ class Consulted:
             "required_approvals": self.advice.required_approvals,
             "required_groups": [list(group) for group in sorted(self.advice.groups)],
             "facts": self.facts.record(),
-            **self.spoke(),
+            **spoke_columns(self.advice),
         }
 
-    def spoke(self) -> dict[str, Any]:
-        """The columns, of a review or a decision, that name the versions that spoke."""
-        return {
-            "policies": named(self.advice.spoke),
-            "policy_version_id": UUID(key) if (key := self.advice.policy.key) else None,
-        }
+
+def spoke_columns(advice: Advice) -> dict[str, Any]:
+    """The columns, of a review or a decision, that name the versions that spoke."""
+    key = advice.policy.key
+    return {"policies": named(advice.spoke), "policy_version_id": UUID(key) if key else None}
 
 
 def named(policies: Iterable[Policy]) -> list[dict[str, Any]]:
@@ -79,12 +78,21 @@ def consult(
     return Consulted(facts, advise(facts, active_policies() if policies is None else policies, now=now))
 
 
-def consult_review(review: Review) -> Consulted:
+def advice_now(review: Review) -> Advice:
+    """What policy says now of a round, for a decision on it. A site without policies of its own is not asked for facts: whatever they
+    are, the built-in one wants one person and allows nothing without people."""
+    policies = active_policies()
+    if not policies:
+        return Advice(review.recommendation, (), 1, frozenset(), False, (DEFAULT,))
+    return consult_review(review, policies).advice
+
+
+def consult_review(review: Review, policies: Sequence[Policy] | None = None) -> Consulted:
     """What policy says now of a round about a change."""
     assert review.remedy is not None  # noqa: S101 - of an APV without a fix there is nothing to ask
     items = list(review.items.select_related("apv", "wargame"))
     spoke = [item.wargame for item in items if item.wargame is not None]
-    return consult(review.remedy, [item.apv for item in items], spoke)
+    return consult(review.remedy, [item.apv for item in items], spoke, policies=policies)
 
 
 def facts_of(remedy: Remedy, apvs: Sequence[APV], spoke: Sequence[Wargame], now: datetime) -> Facts:

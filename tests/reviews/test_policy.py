@@ -118,10 +118,14 @@ def test_of_what_cannot_be_told_the_stricter_holds():
     strict = policy("strict", approvals=2, groups=[TEAM])
     told = advise(PROVED, (lax, strict))
     assert told.automatic
+    assert not advise(replace(PROVED, release_age=None), (lax,)).automatic, (
+        "the built-in one, which follows, does not allow it"
+    )
     untold = advise(replace(PROVED, release_age=None), (lax, strict))
     assert not untold.automatic
     assert (untold.required_approvals, untold.groups) == (2, frozenset({TEAM}))
     assert [one.name for one in untold.spoke] == ["lax", "strict"]
+    assert advise(replace(PROVED, release_age=None), (lax, policy(approvals=3))).required_approvals == 3
     assert any("cannot be told whether policy lax" in reason for reason in untold.reasons)
 
 
@@ -314,6 +318,8 @@ def test_every_named_group_gives_its_word():
     assert not standing([ANA, GIL], 2, {"g", "h"}).is_complete
     assert may_follow([ANA, GIL], HUGO, {"g", "h"})
     assert standing([ANA, GIL, HUGO], 3, {"g", "h"}).is_complete
+    ida, ivo = Approver(5, frozenset("h")), Approver(6, frozenset("h"))
+    assert standing([GIL, ida, ivo], 3, {"g", "h"}).groups == {"g"}, "the first spoke for nobody but themselves"
     for order in permutations([ANA, BEA, GIL]):
         assert not standing(order, 3, {"g"}).is_complete
 
