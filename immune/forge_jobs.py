@@ -11,15 +11,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
 from immune import claims, reading, work
 from immune.events.actors import SYSTEM
 from immune.events.log import Log, act
+from immune.fetching import bring
 from immune.forges import base
 from immune.forges.base import Answer, Done, Failed, Forge, Refused
-from immune.forges.store import ForgeNotConfigured, forge_of
+from immune.forges.store import ForgeNotConfigured, ForgeUnavailable, forge_of
 from immune.git_process import GitError
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
@@ -31,6 +33,7 @@ from immune.transitions import move_apv, move_remedy
 
 LONGEST_WAIT = timedelta(minutes=15)
 STALE = "stale"
+TEAM = "team:"
 
 
 def run(job: ForgeJob, lost: threading.Event) -> None:
@@ -40,6 +43,8 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
         answer = _attempt(job, remedy, forge_of(remedy.repository))
     except ForgeNotConfigured as error:
         answer = Refused(base.Refusal.UNAUTHENTICATED, str(error))
+    except ForgeUnavailable as error:
+        answer = error.answer
     if lost.is_set():
         raise claims.LostClaim(f"forge job {job.pk} was taken over")
     if isinstance(answer, Failed) and job.attempts < FORGE.attempts:
@@ -64,7 +69,14 @@ def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
         )
     if job.kind == ForgeJobKind.ESCALATE:
         return forge.escalate(
-            base.EscalationRequest(number, f"escalate:{job.pk}", "This change was escalated.", labels=("escalated",))
+            base.EscalationRequest(
+                number,
+                f"escalate:{job.pk}",
+                "This change was escalated.",
+                assignees=[name for name in settings.GITHUB_LEADS if not name.startswith(TEAM)],
+                team=next((name.removeprefix(TEAM) for name in settings.GITHUB_LEADS if name.startswith(TEAM)), ""),
+                labels=("escalated",),
+            )
         )
     raise ValueError(f"unknown kind of forge job {job.kind}")
 
@@ -114,6 +126,9 @@ def _merge(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[base.PullReque
         if not isinstance(default, Done):
             return default
         compared = default.value.commit
+        unread = bring(remedy.repository, compared)
+        if unread is not None:
+            return unread
         if stale := staleness(remedy, compared):
             # Asked again once it looks stale: the merge of an attempt before, landing just now, changes the manifests itself.
             again = forge.read_pull_request(number)

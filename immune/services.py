@@ -94,7 +94,8 @@ def _whole_address(name: str) -> str:
 def checked_url(url: str) -> CheckedUrl:
     """The address, checked against the configured hosts and resolved once. Raises Refused."""
     private = (ip_network("0.0.0.0/0"), ip_network("::/0")) if settings.GIT_ALLOW_PRIVATE_ADDRESSES else ()
-    policy = UrlPolicy(hosts=frozenset(settings.GIT_HOSTS), private_networks=private)
+    hosts = frozenset(settings.GIT_HOSTS)
+    policy = UrlPolicy(hosts=hosts, private_networks=private, ca_file=settings.GITHUB_CA_FILE)
     try:
         return check_repository_url(url, policy)
     except UrlError as error:
