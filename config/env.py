@@ -186,6 +186,10 @@ VARIABLES: dict[str, Variable] = {
         "", text, "A second account's token, which asks for changes on our pull requests.", secret=True
     ),
     "GITHUB_LEADS": Variable([], words, "Who gets what is escalated: logins, or team:name for a team of the owner."),
+    "RECONCILE_SECONDS": Variable(
+        300, whole(10, 86_400), "Seconds between two looks for what webhooks missed at GitHub."
+    ),
+    "AFTERMATH_HOURS": Variable(72, whole(0, 8760), "Hours for which a merge is watched. 0: not at all."),
     "GITHUB_WEBHOOK_SECRETS": Variable(
         [], webhook_secrets, "One secret, or two while rotating; opens /hooks/github.", secret=True
     ),

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from immune import apvs, claims, git, reading, rebasing, remedies, work
+from immune import aftermath, apvs, claims, git, reading, rebasing, remedies, work
 from immune.advisories.selectors import knowledge_of
 from immune.events.actors import SYSTEM, Actor
 from immune.events.log import act
@@ -74,6 +74,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
     knowledge = knowledge_of(packages_in(dependencies))
     findings = findings_in(dependencies, knowledge)
     reach = _reach(mirror, head, findings)
+    since = aftermath.merges_before(repository, head)
     refused = [*found.refused, *findings.doubts]
     problem = ""
     if not found.inventories and not found.refused:
@@ -87,6 +88,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         changes = apvs.apply_findings(
             log, repository, findings, found, unresolved=unresolved_packages(dependencies), reach=reach
         )
+        aftermath.compare(log, since, findings)
         remedies.retire_moot(log, repository)
         Repository.objects.filter(pk=repository.pk).update(
             default_branch=branch, head_commit=head, read_at=timezone.now(), problem=problem

@@ -21,7 +21,7 @@ from immune.forges.urls import CheckedUrl, UrlError, UrlPolicy, check_repository
 from immune.git import Mirror
 from immune.git_process import GitError, run
 from immune.models import Account, Repository, Scan, Team
-from immune.models.repositories import ForgeKind, ScanState
+from immune.models.repositories import ForgeKind, MergeMethod, ScanState
 
 DAILY = "daily"
 
@@ -136,6 +136,25 @@ def _register(
         # Registered by somebody else at the same moment.
         return Repository.objects.get(location=location)
     return repository
+
+
+def set_merging(*, actor: Actor, repository: Repository, method: str, queue: bool) -> None:
+    """Says how approved pull requests of a repository are merged. Raises Refused for a method that is none, or the local forge cannot."""
+    if method not in MergeMethod.values:
+        raise Refused("unknown_method", f"{method} is no way to merge")
+    if repository.forge == ForgeKind.LOCAL and (queue or method == MergeMethod.REBASE):
+        raise Refused("not_supported", "The local forge merges by squash or merge commit, and has no merge queue.")
+    with act(actor) as log:
+        held = Repository.objects.select_for_update().get(pk=repository.pk)
+        if (held.merge_method, held.merge_queue) == (method, queue):
+            return
+        Repository.objects.filter(pk=repository.pk).update(merge_method=method, merge_queue=queue)
+        log.record(
+            "repository.merging_set",
+            subject=f"repository:{repository.pk}",
+            repository=repository.pk,
+            data={"method": str(method), "queue": queue},
+        )
 
 
 def _free_name(name: str) -> str:

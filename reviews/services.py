@@ -15,7 +15,7 @@ from immune.events.actors import SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
-from immune.models.remedies import ForgeJobState
+from immune.models.remedies import LIVE_REMEDIES, ForgeJobState
 from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
@@ -336,6 +336,8 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}
+    if review.remedy is not None and review.remedy.state not in LIVE_REMEDIES:
+        changed["remedy"] = {"seen": "open", "now": review.remedy.state}
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:
         changed["remedy_head"] = {"seen": review.head_commit, "now": review.remedy.head_commit}
     if changed:

@@ -52,7 +52,7 @@ def forge_of(repository: Repository) -> Forge:
     reviewer = replace(_bare_account(), token=settings.GITHUB_REVIEWER_TOKEN, app=None)
     config = GitHubConfig(_account(repository), (key,), reviewer if settings.GITHUB_REVIEWER_TOKEN else None)
     try:
-        return github_forge(config, full_name_of(repository))
+        return github_forge(config, full_name_of(repository), merge_queue=repository.merge_queue)
     except ValueError as error:
         raise ForgeNotConfigured(f"{repository.location}: {error}") from error
 

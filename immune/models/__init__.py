@@ -1,6 +1,7 @@
 """The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
+from immune.models.aftermaths import Aftermath
 from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
@@ -20,6 +21,7 @@ __all__ = [
     "Advisory",
     "AdvisoryName",
     "AffectedPackage",
+    "Aftermath",
     "AliasGroup",
     "ApiToken",
     "Delivery",

@@ -21,6 +21,7 @@ from immune.models import (
     APV,
     Account,
     Advisory,
+    Aftermath,
     AliasGroup,
     Remedy,
     Repository,
@@ -263,6 +264,13 @@ def set_aside(where: Repository, author: Account, name: str = "aside") -> Suppre
     return Suppression.objects.create(
         apv=threat, ground="accepted_risk", reason="x", author=author, expires_at="2999-01-01T00:00Z"
     )
+
+
+def alarmed(where: Repository, package: str = "merged", **more: Any) -> Aftermath:
+    """A merged change whose checks turned red after it."""
+    change = remedy(where, package=package, state=RemedyState.MERGED, merge_commit="c" * 40)
+    found = {"state": "alarmed", "cause": "checks_red", "detail": "build", "alarmed_at": timezone.now(), **more}
+    return Aftermath.objects.create(repository=where, remedy=change, until=timezone.now() + timedelta(days=3), **found)
 
 
 def review(change: Remedy, because: str = "The wargames have ended.") -> Review:

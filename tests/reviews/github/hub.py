@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -19,10 +20,11 @@ from immune.models import Remedy, Repository
 from immune.services import register_remote
 from tests import github_server
 from tests.github_server import GitHubServer
-from tests.github_server.world import Pull
+from tests.github_server.world import Pull, Status
 from tests.immune.repositories import IMMUNE, NOON, checkout
 
 BOT, TOKEN, SECOND_LOOK = "immune-bot", "bot-token", "reviewer-token"
+CLICK = "click==8.3.2\n"
 TOKEN_AUTH: dict[str, Any] = {"GITHUB_TOKEN": TOKEN, "GITHUB_APP_ID": "", "GITHUB_APP_PRIVATE_KEY": ""}
 
 _numbers = count(1)
@@ -84,6 +86,18 @@ class Hub:
         made = git.commit_files(there.mirror, head, changes, message="theirs", author=IMMUNE, when=NOON)
         git.move_refs(there.mirror, [git.RefMove(f"refs/heads/{branch}", made, head)])
         return made
+
+    def by_hand(self, remedy: Remedy, method: str, tail: str = "", **body: Any) -> None:
+        """Somebody with an account there does something to a pull request of ours, through GitHub's own API."""
+        path = f"{self.server.url}/repos/{remedy.repository.name}/pulls/{remedy.pull_request_number}{tail}"
+        headers = {"Authorization": f"Bearer {SECOND_LOOK}"}
+        answer = requests.request(method, path, json=body, headers=headers, verify=self.server.ca_file, timeout=10)
+        assert answer.ok, answer.text
+
+    def status(self, repository: Repository, commit: str, context: str, state: str) -> None:
+        """What somebody's build says of a commit."""
+        there, who = self.at(repository), self.server.world.account("ci")
+        there.statuses.append(Status(self.server.world.new_id(), commit, state, context, "", None, who))
 
     def install_app(self, repository: Repository) -> dict[str, Any]:
         """An App on this repository, and the settings that use it; no token beside it."""
