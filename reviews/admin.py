@@ -9,6 +9,7 @@ from immune.models import (
     APV,
     Account,
     Advisory,
+    Aftermath,
     ApiToken,
     Delivery,
     Event,
@@ -20,7 +21,7 @@ from immune.models import (
     Suppression,
     Team,
 )
-from reviews.console import given_up, lists, people, queue, set_aside, work
+from reviews.console import aftermaths, given_up, lists, people, queue, set_aside, work
 from reviews.models import Decision, Review
 from wargaming.models import Wargame
 
@@ -33,6 +34,7 @@ for model, page in {
     Advisory: lists.AdvisoryAdmin,
     Remedy: lists.RemedyAdmin,
     Wargame: lists.WargameAdmin,
+    Aftermath: aftermaths.AftermathAdmin,
     Repository: work.RepositoryAdmin,
     Scan: work.ScanAdmin,
     ReportJob: work.ReportJobAdmin,

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from immune.models import APV, Advisory, ApiToken, ReportJob, Repository, Scan, Sighting, Suppression
 from immune.models.apvs import Verdict as Verdicts
+from immune.models.repositories import MergeMethod
 from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import SCOPES
 from immune.people.services import LONGEST_LIFE
@@ -414,8 +415,18 @@ class CommentRequest(Strict):
 class RepositoryShape(serializers.ModelSerializer[Repository]):
     class Meta:
         model = Repository
-        fields = ("id", "name", "forge", "default_branch", "head_commit", "read_at", "problem", "labels", "created_at")
+        fields = (
+            "id", "name", "forge", "default_branch", "head_commit", "read_at", "problem", "labels", "merge_method",
+            "merge_queue", "created_at",
+        )  # fmt: skip
         read_only_fields = fields
+
+
+class MergingRequest(Strict):
+    """How approved pull requests are merged. A queue and ``rebase`` are GitHub's alone."""
+
+    merge_method = serializers.ChoiceField(choices=MergeMethod.choices)
+    merge_queue = Flag()
 
 
 class RepositoryPage(serializers.Serializer[Any]):

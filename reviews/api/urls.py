@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
+from reviews.api import aftermaths, docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -22,8 +22,12 @@ urlpatterns: list[URLPattern] = [
     path("suppressions/", suppressions.Suppressions.as_view()),
     path("suppressions/<int:pk>", suppressions.SuppressionDetail.as_view()),
     path("suppressions/<int:pk>/end", suppressions.EndSuppression.as_view()),
+    path("aftermaths/", aftermaths.Aftermaths.as_view()),
+    path("aftermaths/<uuid:pk>", aftermaths.AftermathDetail.as_view()),
+    path("aftermaths/<uuid:pk>/revert", aftermaths.Revert.as_view()),
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
+    path("repositories/<uuid:pk>/merging", holdings.Merging.as_view()),
     path("repositories/<uuid:pk>/reports", reports.SendReport.as_view()),
     path("reports/", reports.Reports.as_view()),
     path("reports/<uuid:pk>", reports.ReportDetail.as_view()),

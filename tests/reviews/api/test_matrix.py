@@ -36,6 +36,10 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "repositories_register": ("immunize", False),
     "repositories_immunize": ("immunize", True),
     "repositories_report": ("immunize", True),
+    "repositories_merging": ("operate", True),
+    "aftermaths_list": ("read", False),
+    "aftermaths_detail": ("read", True),
+    "aftermaths_revert": ("decide", True),
     "reports_list": ("read", False),
     "reports_detail": ("read", True),
     "scans_detail": ("read", True),
@@ -62,8 +66,8 @@ RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
     Role.LEAD: {"read", "decide", "immunize"},
-    Role.OPERATOR: {"read", "immunize"},
-    Role.ADMIN: {"read", "decide", "immunize"},
+    Role.OPERATOR: {"read", "immunize", "operate"},
+    Role.ADMIN: {"read", "decide", "immunize", "operate"},
 }
 
 
@@ -97,6 +101,7 @@ class Objects:
             "scans": scan.pk,
             "reports": report.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
+            "aftermaths": made.alarmed(cast.repository).pk,
             "wargames": game,
             "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
             "advisories": review.items.get().apv.advisory_id,
@@ -112,6 +117,7 @@ class Objects:
                 "expires_at": "2999-01-01T00:00:00Z",
             },
             "scenarios_attach": {"archive": "bm8gYXJjaGl2ZQ=="},
+            "repositories_merging": {"merge_method": "merge", "merge_queue": False},
             "wargames_cancel": {"reason": "It is not needed."},
             "wargames_retry": {"reason": "The network was down."},
             # Refused for its address, once who asks may ask at all.

@@ -108,6 +108,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
         "apv_code": code_of(review),
         "ids": {
             "advisories": review.items.all()[0].apv.advisory_id,
+            "aftermaths": str(made.alarmed(cast.repository).pk),
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),

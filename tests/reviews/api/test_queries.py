@@ -25,6 +25,7 @@ def asked(api: Api, path: str) -> int:
 def many(cast: Cast) -> None:
     for number in range(6):
         review = made.proved_review(cast, apvs=3, package=f"package{number}")
+        made.alarmed(cast.repository, f"merged{number}")
         for item in review.items.all():
             AffectedPackage.objects.create(advisory_id=item.apv.advisory_id, ecosystem="PyPI", name="p")
 
@@ -38,6 +39,7 @@ def many(cast: Cast) -> None:
         ("/hitl/decisions/", 3),
         ("/hitl/suppressions/?holding=true&package=p", 1),
         ("/hitl/repositories/", 1),
+        ("/hitl/aftermaths/?state=alarmed", 1),
         ("/hitl/advisories/", 1),
         ("/hitl/tokens/", 1),
     ],

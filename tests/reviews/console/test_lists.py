@@ -118,6 +118,7 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
         Team.objects.create(name=f"team{number}").members.add(cast.rita)
         builders.set_aside(where, cast.rita, f"aside{number}")
         builders_token(cast, f"token{number}")
+        builders.alarmed(where)
     with CaptureQueriesContext(connection) as many:
         assert client.get(page.url("changelist")).status_code == 200
     assert len(many) == len(few)
@@ -282,4 +283,5 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     Scan.objects.create(repository=cast.repository, cause="test")
     Delivery.objects.get_or_create(event=Event.objects.latest("position"), handler="x", defaults={"state": "parked"})
     builders.set_aside(cast.repository, cast.rita)
+    builders.alarmed(cast.repository)
     builders_token(cast, "seed")
