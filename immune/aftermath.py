@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db.models import Q
 from django.utils import timezone
 
 from immune import git, leases
@@ -49,6 +50,11 @@ AFTERMATH_MACHINE = Machine(
 OPEN = (S.WATCHING, S.ALARMED, S.REVERTING)
 
 log_ = structlog.get_logger(__name__)
+
+
+def watched() -> Q:
+    """The merges whose default branch still matters: within their time, or with a revert on its way."""
+    return Q(state__in=OPEN, until__gt=timezone.now()) | Q(state=S.REVERTING)
 
 
 # --- checks, asked of the forge
@@ -123,7 +129,7 @@ def merges_before(repository: Repository, commit: str) -> tuple[Since, ...]:
     """The watched merges that a reading of ``commit`` comes after. Runs git, so not for use inside a unit of work. Raises GitError."""
     mirror = mirror_of(repository)
     found = []
-    for row in Aftermath.objects.filter(repository=repository, state__in=OPEN).select_related("remedy"):
+    for row in Aftermath.objects.filter(watched(), repository=repository).select_related("remedy"):
         merge = row.remedy.merge_commit
         if not git.commit_exists(mirror, merge):
             continue

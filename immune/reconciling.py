@@ -15,12 +15,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from immune import ending, leases
+from immune.aftermath import watched
 from immune.events.actors import SYSTEM
 from immune.events.log import Log, act
 from immune.forges.base import Done, Failed, Forge, PullRequest, PullState
 from immune.forges.store import ForgeNotConfigured, ForgeUnavailable, forge_of
-from immune.models import APV, Remedy, Repository, Scan
-from immune.models.aftermaths import AftermathState
+from immune.models import APV, Aftermath, Remedy, Repository, Scan
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.models.repositories import ForgeKind
@@ -31,7 +31,6 @@ from immune.transitions import move_apv, move_remedy
 # A closed pull request is looked at for so long: who reopens it asks for it again.
 REOPENED_WITHIN = timedelta(days=30)
 _UNFINISHED = (ForgeJobState.PENDING, ForgeJobState.RUNNING)
-_WATCHED = (AftermathState.WATCHING, AftermathState.ALARMED, AftermathState.REVERTING)
 
 log_ = structlog.get_logger(__name__)
 
@@ -73,7 +72,7 @@ def reconcile_all() -> int:
 
 
 def _of_interest() -> QuerySet[Repository]:
-    under_way = Q(remedies__in=_to_look_at()) | Q(aftermaths__state__in=_WATCHED)
+    under_way = Q(remedies__in=_to_look_at()) | Q(aftermaths__in=Aftermath.objects.filter(watched()))
     return Repository.objects.filter(under_way, forge=ForgeKind.GITHUB).distinct().order_by("name")
 
 
