@@ -176,6 +176,20 @@ VARIABLES: dict[str, Variable] = {
     "GITHUB_REPO_OWNER": Variable("", text, "Owner of the repository used when a name has none."),
     "GITHUB_REPO_NAME": Variable("", text, "Repository used when none is named."),
     "GITHUB_API_URL": Variable("https://api.github.com", url("http", "https"), "The REST address (GitHub Enterprise)."),
+    "GITHUB_CA_FILE": Variable(
+        "", text, "The authority that signed GitHub's certificate, as a file (GitHub Enterprise)."
+    ),
+    "GITHUB_WRITE_PAUSE_MS": Variable(
+        1000, whole(0, 60_000), "Milliseconds between two changes; GitHub asks for 1000."
+    ),
+    "GITHUB_REVIEWER_TOKEN": Variable(
+        "", text, "A second account's token, which asks for changes on our pull requests.", secret=True
+    ),
+    "GITHUB_LEADS": Variable([], words, "Who gets what is escalated: logins, or team:name for a team of the owner."),
+    "RECONCILE_SECONDS": Variable(
+        300, whole(10, 86_400), "Seconds between two looks for what webhooks missed at GitHub."
+    ),
+    "AFTERMATH_HOURS": Variable(72, whole(0, 8760), "Hours for which a merge is watched. 0: not at all."),
     "GITHUB_WEBHOOK_SECRETS": Variable(
         [], webhook_secrets, "One secret, or two while rotating; opens /hooks/github.", secret=True
     ),

@@ -239,6 +239,8 @@ DUTIES = (
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
+    Duty("reconcile", ENV["RECONCILE_SECONDS"], "immune.reconciling.reconcile_all", "forge"),
+    Duty("watch_merges", ENV["RECONCILE_SECONDS"], "immune.aftermath.watch_all", "forge"),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
@@ -256,6 +258,11 @@ GITHUB_APP_PRIVATE_KEY = ENV["GITHUB_APP_PRIVATE_KEY"]
 GITHUB_REPO_OWNER = ENV["GITHUB_REPO_OWNER"]
 GITHUB_REPO_NAME = ENV["GITHUB_REPO_NAME"]
 GITHUB_API_URL = ENV["GITHUB_API_URL"]
+GITHUB_CA_FILE: str = ENV["GITHUB_CA_FILE"]
+GITHUB_WRITE_PAUSE_MS: int = ENV["GITHUB_WRITE_PAUSE_MS"]
+GITHUB_REVIEWER_TOKEN: str = ENV["GITHUB_REVIEWER_TOKEN"]
+GITHUB_LEADS: list[str] = ENV["GITHUB_LEADS"]
+AFTERMATH_HOURS: int = ENV["AFTERMATH_HOURS"]
 GITHUB_WEBHOOK_SECRETS = ENV["GITHUB_WEBHOOK_SECRETS"]
 GIT_HOSTS = ENV["GIT_HOSTS"]
 GIT_ALLOW_PRIVATE_ADDRESSES = ENV["GIT_ALLOW_PRIVATE_ADDRESSES"]
@@ -305,6 +312,8 @@ SPECTACULAR_SETTINGS = {
         "OrderKind": "wargaming.models.OrderKind",
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
+        "AftermathState": "immune.models.aftermaths.AftermathState",
+        "MergeMethod": "immune.models.repositories.MergeMethod",
         "ScanState": "immune.models.repositories.ScanState",
         "Confirmation": "immune.models.reports.Confirmation",
         "SuppressionScope": "immune.models.suppressions.SuppressionScope",

@@ -240,6 +240,7 @@ def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, ch
             log=log,
             why="found_again",
             reason="An affected version is on the default branch again.",
+            remedy=None,  # the one it had has ended; it waits for another
         )
         changes.reopened += 1
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
+from django.db.models import Q
 
 from immune import git
 from immune.advisories.selectors import Knowledge, knowledge_of
@@ -25,6 +26,7 @@ from immune.git import Identity, Mirror
 from immune.git_process import GitError
 from immune.inventory import Note, Unreadable
 from immune.models import APV, ForgeJob, Remedy, Repository
+from immune.models.aftermaths import BACK
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.planning import Plan, plan_for
@@ -411,13 +413,19 @@ def retire_moot(log: Log, repository: Repository) -> int:
 
 
 def _was_rejected(repository: Repository, package: Package, target: str) -> bool:
-    return Remedy.objects.filter(
-        repository=repository,
-        ecosystem=package[0],
-        package_name=package[1],
-        target_version=target,
-        state=RemedyState.CLOSED,
-    ).exists()
+    return (
+        Remedy.objects.filter(
+            repository=repository,
+            ecosystem=package[0],
+            package_name=package[1],
+            target_version=target,
+        )
+        .filter(
+            # What was merged and did not stay is asked about too, not fought over.
+            Q(state=RemedyState.CLOSED) | Q(state=RemedyState.MERGED, aftermath__cause__in=BACK)
+        )
+        .exists()
+    )
 
 
 def _say_no_fix(actor: Actor, plan: Plan, apvs: Iterable[APV]) -> None:

@@ -21,7 +21,7 @@ from immune.forges.urls import CheckedUrl, UrlError, UrlPolicy, check_repository
 from immune.git import Mirror
 from immune.git_process import GitError, run
 from immune.models import Account, Repository, Scan, Team
-from immune.models.repositories import ForgeKind, ScanState
+from immune.models.repositories import ForgeKind, MergeMethod, ScanState
 from immune.people.selectors import Viewer, visible_repositories
 from immune.people.services import NotPermitted
 
@@ -98,7 +98,8 @@ def _whole_address(name: str) -> str:
 def checked_url(url: str) -> CheckedUrl:
     """The address, checked against the configured hosts and resolved once. Raises Refused."""
     private = (ip_network("0.0.0.0/0"), ip_network("::/0")) if settings.GIT_ALLOW_PRIVATE_ADDRESSES else ()
-    policy = UrlPolicy(hosts=frozenset(settings.GIT_HOSTS), private_networks=private)
+    hosts = frozenset(settings.GIT_HOSTS)
+    policy = UrlPolicy(hosts=hosts, private_networks=private, ca_file=settings.GITHUB_CA_FILE)
     try:
         return check_repository_url(url, policy)
     except UrlError as error:
@@ -139,6 +140,25 @@ def _register(
         # Registered by somebody else at the same moment.
         return Repository.objects.get(location=location)
     return repository
+
+
+def set_merging(*, actor: Actor, repository: Repository, method: str, queue: bool) -> None:
+    """Says how approved pull requests of a repository are merged. Raises Refused for a method that is none, or the local forge cannot."""
+    if method not in MergeMethod.values:
+        raise Refused("unknown_method", f"{method} is no way to merge")
+    if repository.forge == ForgeKind.LOCAL and (queue or method == MergeMethod.REBASE):
+        raise Refused("not_supported", "The local forge merges by squash or merge commit, and has no merge queue.")
+    with act(actor) as log:
+        held = Repository.objects.select_for_update().get(pk=repository.pk)
+        if (held.merge_method, held.merge_queue) == (method, queue):
+            return
+        Repository.objects.filter(pk=repository.pk).update(merge_method=method, merge_queue=queue)
+        log.record(
+            "repository.merging_set",
+            subject=f"repository:{repository.pk}",
+            repository=repository.pk,
+            data={"method": str(method), "queue": queue},
+        )
 
 
 def _free_name(name: str) -> str:

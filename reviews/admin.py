@@ -9,6 +9,7 @@ from immune.models import (
     APV,
     Account,
     Advisory,
+    Aftermath,
     ApiToken,
     Delivery,
     Event,
@@ -23,6 +24,7 @@ from immune.models import (
 )
 from reviews.console import (
     advisories,
+    aftermaths,
     apvs,
     campaigns,
     decided,
@@ -52,6 +54,7 @@ for model, page in {
     Advisory: advisories.AdvisoryAdmin,
     Remedy: remedies.RemedyAdmin,
     Wargame: wargames.WargameAdmin,
+    Aftermath: aftermaths.AftermathAdmin,
     Repository: work.RepositoryAdmin,
     Scan: work.ScanAdmin,
     ReportJob: work.ReportJobAdmin,

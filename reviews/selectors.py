@@ -220,7 +220,7 @@ def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
     items = ReviewItem.objects.select_related("apv__group").prefetch_related(
         Prefetch("wargame", queryset=wargames), "apv__group__advisories"
     )
-    return rows.select_related("repository", "remedy", "apv", "claimed_by").prefetch_related(
+    return rows.select_related("repository", "remedy__aftermath", "apv", "claimed_by").prefetch_related(
         Prefetch("items", queryset=items.order_by("apv__priority", "apv__apv_code")),
         Prefetch("decisions", queryset=Decision.objects.select_related("reviewer", "job").order_by("created_at")),
         "comments__author",

@@ -15,7 +15,7 @@ from immune.events.actors import POLICY, SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
-from immune.models.remedies import ForgeJobState
+from immune.models.remedies import LIVE_REMEDIES, ForgeJobState
 from immune.models.suppressions import Ground
 from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
@@ -158,7 +158,7 @@ def foresee(
         _unclaimed_by_others(review, account)
         _fresh(review, asked, expected_version)
         if asked.choice == "approve" and review.remedy is not None:
-            is_last_word(review, account, consult_review(review))
+            is_last_word(review, account, advice_now(review))
     except ReviewError as error:
         return error
     return None
@@ -429,6 +429,8 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}
+    if review.remedy is not None and review.remedy.state not in LIVE_REMEDIES:
+        changed["remedy"] = {"seen": "open", "now": review.remedy.state}
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:
         changed["remedy_head"] = {"seen": review.head_commit, "now": review.remedy.head_commit}
     if changed:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from immune import git
 from immune.forges import base
 from immune.forges import github_text as text
-from immune.forges.base import Answer, Done, Failed, Failure, MergeMethod, PullState, Refusal, Refused, Retry
+from immune.forges.base import Answer, Done, Failed, Failure, PullState, Refusal, Refused, Retry
 from immune.forges.github_branches import Branches
 from immune.forges.github_checks import CommitChecks
 from immune.forges.github_session import Reply, Session, Stopped
@@ -212,7 +212,7 @@ class GitHubForge:
                 return self._enqueue(request)
             asked = {
                 "sha": request.head_commit,
-                "merge_method": "squash" if request.method is MergeMethod.SQUASH else "merge",
+                "merge_method": request.method.value,
                 "commit_title": text.plain(request.title),
                 "commit_message": text.message(request.message),
             }

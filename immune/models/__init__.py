@@ -1,6 +1,7 @@
 """The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
+from immune.models.aftermaths import Aftermath
 from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.freezes import Freeze
@@ -21,6 +22,7 @@ __all__ = [
     "Advisory",
     "AdvisoryName",
     "AffectedPackage",
+    "Aftermath",
     "AliasGroup",
     "ApiToken",
     "Delivery",

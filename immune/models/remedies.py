@@ -50,6 +50,10 @@ class Remedy(models.Model):
     pull_request_number = models.PositiveIntegerField(_("pull request"), null=True, blank=True)
     pull_request_url = models.CharField(max_length=1000, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
+    # What stays when it has ended: the commit that became of it, and the APVs it was for, which may have another remedy by now.
+    merge_commit = models.CharField(max_length=64, blank=True, default="")
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    served = models.JSONField(default=list, editable=False)
 
     class Meta:
         db_table = "remedies"
@@ -75,6 +79,8 @@ class ForgeJobKind(models.TextChoices):
     REQUEST_CHANGES = "request_changes", _("request changes")
     ESCALATE = "escalate_to_lead", _("escalate to lead")
     COMMENT = "comment", _("comment")
+    REPORT_VERDICT = "report_verdict", _("report verdict")
+    REVERT = "revert", _("open the revert")
 
 
 class ForgeJobState(models.TextChoices):

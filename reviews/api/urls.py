@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path, re_path
 
 from reviews.api import (
+    aftermaths,
     bulk,
     campaigns,
     docs,
@@ -48,6 +49,10 @@ urlpatterns: list[URLPattern] = [
     path("repositories/", holdings.Repositories.as_view()),
     path("repositories/<uuid:pk>/immunize", holdings.Immunize.as_view()),
     path("repositories/<uuid:pk>/labels", freezes.Labels.as_view()),
+    path("aftermaths/", aftermaths.Aftermaths.as_view()),
+    path("aftermaths/<uuid:pk>", aftermaths.AftermathDetail.as_view()),
+    path("aftermaths/<uuid:pk>/revert", aftermaths.Revert.as_view()),
+    path("repositories/<uuid:pk>/merging", holdings.Merging.as_view()),
     path("repositories/<uuid:pk>/reports", reports.SendReport.as_view()),
     path("reports/", reports.Reports.as_view()),
     path("reports/<uuid:pk>", reports.ReportDetail.as_view()),

@@ -96,6 +96,7 @@ def unfold(name: str) -> dict[str, Any]:
                     "items": [
                         _item(_("Remedies"), "vaccines", "immune_remedy_changelist"),
                         _item(_("Wargames"), "swords", "wargaming_wargame_changelist"),
+                        _item(_("After merges"), "monitor_heart", "immune_aftermath_changelist"),
                         _item(_("Scans"), "radar", "immune_scan_changelist"),
                         _item(_("Reports"), "upload_file", "immune_reportjob_changelist"),
                         _item(_("Forge jobs"), "merge", "immune_forgejob_changelist"),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from immune import freezes
 from immune.models import Advisory, ForgeJob
-from immune.models.remedies import ForgeJobState
+from immune.models.remedies import ForgeJobKind, ForgeJobState
 from immune.models.suppressions import Ground
 from reviews import selectors
 from reviews.console import diff, evidence, scenarios, untrusted
@@ -103,7 +103,7 @@ def show(
         "rounds": _rounds(request, review),
         "decisions": list(review.decisions.all()),
         "jobs": jobs,
-        "waiting_for_forge": any(job.state in OPEN_JOBS for job in jobs),
+        "waiting_for_forge": any(job.state in OPEN_JOBS and job.kind != ForgeJobKind.REPORT_VERDICT for job in jobs),
         "is_open": is_open,
         "claimed": claimed,
         "mine": claimed and review.claimed_by_id == me.pk,

@@ -26,7 +26,7 @@ from immune.ingest.jobs import report_jobs, submit_report
 from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
 from immune.models.remedies import ForgeJobKind, ForgeJobState
-from immune.models.repositories import ScanState
+from immune.models.repositories import MergeMethod, ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
 from reviews.console import freezes, untrusted
 from reviews.console.base import (
@@ -78,6 +78,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return [
             self.changing("register/", self.register_view, "register"),
             self.changing("<uuid:object_id>/immunize/", self.immunize_view, "immunize"),
+            self.changing("<uuid:object_id>/merging/", self.merging_view, "merging"),
             self.changing("<uuid:object_id>/report/", self.report_view, "report"),
             self.changing("<uuid:object_id>/labels/", partial(freezes.label, self), "labels"),
         ]
@@ -118,6 +119,22 @@ class RepositoryAdmin(ReadOnlyAdmin):
         text = gettext("%(name)s will be read, and what is found is put to the proof.") % words
         report(request, messages.SUCCESS, text)
         return back(request, self.url("change", scan.repository_id))
+
+    def merging_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        allowed(request, "operate")
+        repository = self.found(request, object_id)
+        try:
+            services.set_merging(
+                actor=Actor.of(account(request)),
+                repository=repository,
+                method=request.POST.get("merge_method", ""),
+                queue=request.POST.get("merge_queue") == "on",
+            )
+        except services.Refused as error:
+            report(request, messages.ERROR, untrusted.plain(str(error), 400))
+        else:
+            report(request, messages.SUCCESS, gettext("It is merged this way from now on."))
+        return redirect(self.url("change", repository.pk))
 
     def register_view(self, request: HttpRequest) -> HttpResponse:
         who = allowed(request, "immunize")
@@ -173,9 +190,13 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return untrusted.plain(row.name, 80)
 
     def forms(self, request: HttpRequest, row: Repository) -> dict[str, Any]:
+        who = viewer(request)
         return {
-            "report_url": self.url("report", row.pk) if viewer(request).may("immunize") else "",
-            "labels_url": self.url("labels", row.pk) if viewer(request).may("administer") else "",
+            "report_url": self.url("report", row.pk) if who.may("immunize") else "",
+            "labels_url": self.url("labels", row.pk) if who.may("administer") else "",
+            "merging_url": self.url("merging", row.pk) if who.may("operate") else "",
+            "merge_methods": MergeMethod.choices,
+            "repository": row,
         }
 
     def buttons(self, request: HttpRequest, row: Repository) -> Sequence[Button]:
@@ -196,6 +217,8 @@ class RepositoryAdmin(ReadOnlyAdmin):
                     Fact(_("last read"), row.read_at, "when"),
                     Fact(_("why it could not be read"), row.problem, "text"),
                     Fact(_("labels"), row.labels, "list"),
+                    Fact(_("merge method"), row.get_merge_method_display()),
+                    Fact(_("merges through the merge queue"), _("yes") if row.merge_queue else _("no")),
                     Fact(_("owning teams"), [team.name for team in row.owners.all()], "list"),
                 ),
             ),

@@ -89,7 +89,12 @@ SHAPES: dict[str, Shape] = {
     "remedy.proposed": Shape("apvs", "remedy_proposed", {}, {"remedy": TEXT, "head": TEXT, "pull_request": WHOLE}),
     "remedy.rebased": Shape("apvs", "remedy_rebased", {}, {"head": TEXT, "base": TEXT, "patch": TEXT}),
     "remedy.moved": Shape("apvs", "remedy_moved", _MOVE, {**_MOVE, "head": TEXT}),
+    "aftermath.moved": Shape("apvs", "aftermath_moved", _MOVE, {**_MOVE, "remedy": TEXT, "merge": TEXT}),
+    "aftermath.alarmed": Shape(
+        "apvs", "aftermath_alarmed", {"cause": TEXT}, {"cause": TEXT, "remedy": TEXT, "merge": TEXT}
+    ),
     "repository.registered": Shape("apvs", "repository_registered", {}, {"forge": TEXT, "write_back": TRUTH}),
+    "repository.merging_set": Shape("apvs", "repository_merging_set", {}, {"method": TEXT, "queue": TRUTH}),
     "repository.scanned": Shape("apvs", "repository_scanned", {}, {"scan": TEXT, "head": TEXT, "refused": WHOLE}),
     "repository.unreadable": Shape("apvs", "repository_unreadable", {}, {"scan": TEXT, "reason": TEXT}),
     "suppression.made": Shape("apvs", "suppression_made", {}, {**_SUPPRESSION, "apvs": WHOLE}),

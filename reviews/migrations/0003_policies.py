@@ -10,8 +10,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('immune', '0009_policies'),
-        ('reviews', '0002_campaigns'),
+        ('immune', '0010_policies'),
+        ('reviews', '0002_campaigns_and_list_orders'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -21,6 +21,7 @@ from immune.models import (
     APV,
     Account,
     Advisory,
+    Aftermath,
     AliasGroup,
     Freeze,
     Remedy,
@@ -283,6 +284,13 @@ def freeze(where: Repository | None = None) -> Freeze:
     now = timezone.now()
     span = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(days=1)}
     return Freeze.objects.create(repository=where, reason="The release is cut on Friday.", **span)
+
+
+def alarmed(where: Repository, package: str = "merged", **more: Any) -> Aftermath:
+    """A merged change whose checks turned red after it."""
+    change = remedy(where, package=package, state=RemedyState.MERGED, merge_commit="c" * 40)
+    found = {"state": "alarmed", "cause": "checks_red", "detail": "build", "alarmed_at": timezone.now(), **more}
+    return Aftermath.objects.create(repository=where, remedy=change, until=timezone.now() + timedelta(days=3), **found)
 
 
 def review(change: Remedy, because: str = "The wargames have ended.") -> Review:

@@ -7,14 +7,25 @@ from typing import Any
 from rest_framework import serializers
 
 from immune.models import Advisory, Repository, Scan
+from immune.models.repositories import MergeMethod
 from reviews.api.shapes.fields import Flag, Strict, Text
 
 
 class RepositoryShape(serializers.ModelSerializer[Repository]):
     class Meta:
         model = Repository
-        fields = ("id", "name", "forge", "default_branch", "head_commit", "read_at", "problem", "labels", "created_at")
+        fields = (
+            "id", "name", "forge", "default_branch", "head_commit", "read_at", "problem", "labels", "merge_method",
+            "merge_queue", "created_at",
+        )  # fmt: skip
         read_only_fields = fields
+
+
+class MergingRequest(Strict):
+    """How approved pull requests are merged. A queue and ``rebase`` are GitHub's alone."""
+
+    merge_method = serializers.ChoiceField(choices=MergeMethod.choices)
+    merge_queue = Flag()
 
 
 class RepositoryPage(serializers.Serializer[Any]):

@@ -127,6 +127,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
         "ids": {
             "advisories": record.pk,
             "campaigns": str(campaign.pk),
+            "aftermaths": str(made.alarmed(cast.repository).pk),
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),

@@ -45,6 +45,7 @@ def many(cast: Cast) -> None:
         for kind in ("policy", "reflex"):
             made.rule(kind, f"rule {number}")
         review = made.proved_review(cast, apvs=3, package=f"package{number}")
+        made.alarmed(cast.repository, f"merged{number}")
         for item in review.items.all():
             AffectedPackage.objects.create(advisory_id=item.apv.advisory_id, ecosystem="PyPI", name="p")
 
@@ -58,6 +59,7 @@ def many(cast: Cast) -> None:
         ("/hitl/decisions/", 3),
         ("/hitl/suppressions/?holding=true&package=p", 1),
         ("/hitl/repositories/", 1),
+        ("/hitl/aftermaths/?state=alarmed", 1),
         ("/hitl/advisories/", 1),
         ("/hitl/tokens/", 1),
         ("/hitl/campaigns/", 1),

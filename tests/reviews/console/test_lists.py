@@ -122,6 +122,7 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
         builders.freeze(where)
         for kind in ("policy", "reflex"):
             builders.rule(kind, f"rule{number}")
+        builders.alarmed(where)
     with CaptureQueriesContext(connection) as many:
         assert client.get(page.url("changelist")).status_code == 200
     assert len(many) == len(few)
@@ -286,6 +287,7 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     Scan.objects.create(repository=cast.repository, cause="test")
     Delivery.objects.get_or_create(event=Event.objects.latest("position"), handler="x", defaults={"state": "parked"})
     builders.set_aside(cast.repository, cast.rita)
+    builders.alarmed(cast.repository)
     builders_token(cast, "seed")
     builders.freeze(cast.repository)
     for kind in ("reflex", "policy"):

@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
     "send_report": {"reviewer", "lead", "operator", "admin"},
+    "set_merging": {"operator", "admin"},
+    "order_revert": {"reviewer", "lead", "admin"},
     "suppress_apv": {"reviewer", "lead", "admin"},
     "suppress_package": {"lead", "admin"},
     "suppress_advisory": {"operator", "admin"},
@@ -76,6 +78,7 @@ class World:
         self.ended = self.review.items.get().wargame
         self.queued = builders.wargame(self.review.remedy, self.ended.apv, scenario="another", state="pending")
         self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
+        self.alarm = builders.alarmed(cast.repository)
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
@@ -130,6 +133,8 @@ class World:
                 (self.cast.repository.pk,),
                 {"report": SimpleUploadedFile("trivy.json", b"{}")},
             ),
+            "set_merging": ("immune_repository_merging", (self.cast.repository.pk,), {"merge_method": "merge"}),
+            "order_revert": ("immune_aftermath_revert", (self.alarm.pk,), {}),
             **{
                 f"suppress_{scope}": (
                     "immune_suppression_create",
@@ -192,6 +197,8 @@ class World:
             self.decision,
             self.delivery,
             self.campaign,
+            self.alarm,
+            self.cast.repository,
             self.token,
             self.cast.sol,
             self.threat,
@@ -212,6 +219,8 @@ class World:
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
                 "send_report": ReportJob.objects.exists,
+                "set_merging": lambda: self.cast.repository.merge_method == "merge",
+                "order_revert": lambda: self.alarm.state == "reverting",
                 "suppress_apv": lambda: self.threat.status == "suppressed",
                 "suppress_package": lambda: self.threat.status == "suppressed",
                 "suppress_advisory": lambda: self.threat.status == "suppressed",
@@ -258,6 +267,8 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "withdraw_anothers",
         "immunize",
         "send_report",
+        "set_merging",
+        "order_revert",
         "suppress_apv",
         "suppress_package",
         "end_anothers_suppression",
@@ -307,8 +318,8 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
         "immune_apitoken_rotate",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
-        "immune_repository_report",
-    }  | set(test_policies.CHANGES.values())  # fmt: skip
+        "immune_repository_report", "immune_repository_merging", "immune_aftermath_revert",
+    } | set(test_policies.CHANGES.values())  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
         "immune_delivery_dead_letters", "reviews_rule_dry_run",

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('immune', '0008_reports_and_signals'),
+        ('immune', '0009_list_orders_and_token_overlap'),
     ]
 
     operations = [
