@@ -91,13 +91,17 @@ def files(client: httpx.Client, name: str) -> list[File]:
 def requires(client: httpx.Client, found: Iterable[File]) -> list[Requirement]:
     """What a release requires, extras aside, by the metadata of one of its wheels. Raises CannotRenew, RegistryUnreachable."""
     wheels = sorted((file for file in found if file.wheel), key=lambda file: (len(file.name), file.name))
-    text = metadata(client, wheels[0])
+    return requirements(wheels[0].name, metadata(client, wheels[0]))
+
+
+def requirements(wheel: str, text: str) -> list[Requirement]:
+    """What metadata (the text of METADATA) require, extras aside. Raises CannotRenew."""
     wanted = []
     for line in Parser().parsestr(text, headersonly=True).get_all("Requires-Dist") or ():
         try:
             requirement = Requirement(line)
         except (InvalidRequirement, RecursionError) as error:
-            raise CannotRenew(f"{wheels[0].name}: not a requirement: {limits.shown(line)}") from error
+            raise CannotRenew(f"{wheel}: not a requirement: {limits.shown(line)}") from error
         if not (requirement.marker and "extra" in str(requirement.marker)):
             wanted.append(requirement)
     return wanted

@@ -6,8 +6,6 @@ index says anew of a release that stays (wheels added since) is left out of the 
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import posixpath
 import re
@@ -18,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from packaging.requirements import InvalidRequirement, Requirement
@@ -30,10 +27,9 @@ from immune.inventory import Unreadable
 from immune.renewal import CannotRenew, Wanted
 from wargaming.environments.tools import uv_program
 from wargaming.renewal import fetch, pypi, sandboxed
+from wargaming.renewal.index import PUBLIC_FILES, Index
 from wargaming.sandbox.base import Driver
-from wargaming.sandbox.runtimes import python_runtime
 
-PUBLIC_FILES = "https://files.pythonhosted.org/"
 OTHER_LOCKS = ("poetry.lock", "pdm.lock")
 # What [tool.uv] may say without leading uv anywhere else or changing what is built.
 ALLOWED_OPTIONS = frozenset(
@@ -42,8 +38,6 @@ ALLOWED_OPTIONS = frozenset(
     | {"fork-strategy", "dependency-groups"}
 )
 MAX_LOCK = 16 * 1024 * 1024
-_PAGE = re.compile(r"/simple/([A-Za-z0-9][A-Za-z0-9._-]*)/")
-_FILE = re.compile(r"/files/(packages/[A-Za-z0-9._+/!%-]+)\.metadata")
 _UPLOAD_TIME = re.compile(r", upload-time = \"[^\"]*\"")
 _SIZE = re.compile(r", size = [0-9]+")
 
@@ -93,8 +87,8 @@ class UvRenewer:
         return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
 
     def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> str:
-        tool = sandboxed.Tool("uv", python_runtime(), _uv_folder(self._work()), _script())
-        found = sandboxed.run(tool, order, _Index(client).answer, driver=driver, work=self._work())
+        tool = sandboxed.index_tool("uv", _uv_folder(self._work()))
+        found = sandboxed.run(tool, order, Index(client).answer, driver=driver, work=self._work())
         if not isinstance(found.get("lock"), str):
             raise CannotRenew("uv's answer is not a lock file")
         return str(found["lock"])
@@ -270,51 +264,6 @@ def _with_files_of(old: str, new: str) -> str:
     return _FILES.sub(lambda found: kept.get(found[0].partition(" ")[0], found[0]), new)
 
 
-# --- the index ------------------------------------------------------------------------------------------------
-
-
-class _Index:
-    """Pages and metadata of the configured index, under the public addresses."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-        self._wheels: dict[str, pypi.File] = {}
-
-    def answer(self, path: str) -> bytes | None:
-        if page := _PAGE.fullmatch(path):
-            return self._page(page[1])
-        if (file := _FILE.fullmatch(path)) and (wheel := self._wheels.get(file[1])):
-            return pypi.metadata(self._client, wheel).encode()
-        return None
-
-    def _page(self, name: str) -> bytes:
-        listed = []
-        for file in pypi.files(self._client, name):
-            place = _public_place(file.address)
-            if place is None or not file.sha256:
-                continue
-            if file.wheel:
-                self._wheels[place] = file
-            listed.append(
-                {
-                    "filename": file.name,
-                    "url": PUBLIC_FILES + place,
-                    "hashes": {"sha256": file.sha256},
-                    "yanked": file.yanked,
-                    "core-metadata": file.wheel,
-                    **file.said,
-                }
-            )
-        meta = {"api-version": "1.1"}
-        return json.dumps({"meta": meta, "name": canonicalize_name(name), "files": listed, "versions": []}).encode()
-
-
-def _public_place(address: str) -> str | None:
-    """Where the public index keeps a file, below its address for files; None where a mirror keeps them some other way."""
-    _, found, place = urlsplit(address).path.partition("/packages/")
-    return f"packages/{place}" if found else None
-
-
 def _uv_folder(work: Path) -> Path:
     """A folder that holds uv alone, to be shown inside."""
     program = Path(uv_program())
@@ -330,8 +279,3 @@ def _uv_folder(work: Path) -> Path:
             os.fchmod(number, 0o555)
         os.replace(name, folder / "uv")
     return folder
-
-
-@functools.cache
-def _script() -> bytes:
-    return Path(__file__).with_name("uv_inside.py").read_bytes()
