@@ -6,6 +6,7 @@ Planning and git happen outside transactions; then rows, moves and the forge job
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -38,6 +39,8 @@ log_ = structlog.get_logger(__name__)
 AUTHOR = Identity("Immune", "immune@localhost")
 # Commits are dated, so that the same change on the same base is the same commit whoever makes it and however often.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+# Files that ask for versions, beside which a lock file may stand.
+MANIFESTS = frozenset({"package.json", "pyproject.toml"})
 PLANNABLE = (APVStatus.OPEN, APVStatus.NO_FIX)
 
 
@@ -213,7 +216,8 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
     )
     tree = _Tree(bench)
     files: dict[str, str] = {}
-    for path in dict.fromkeys(path for path, _, _ in pins):
+    # A lock file first: it holds every version of the package, and what is beside it moves along.
+    for path in sorted({path for path, _, _ in pins}, key=lambda path: (posixpath.basename(path) in MANIFESTS, path)):
         versions = [version for at, version, _ in pins if at == path]
         known = detect(path)
         hashed = any(has for at, _, has in pins if at == path)

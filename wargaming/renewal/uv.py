@@ -30,7 +30,6 @@ from wargaming.renewal import fetch, pypi, sandboxed
 from wargaming.renewal.index import PUBLIC_FILES, Index
 from wargaming.sandbox.base import Driver
 
-OTHER_LOCKS = ("poetry.lock", "pdm.lock")
 # What [tool.uv] may say without leading uv anywhere else or changing what is built.
 ALLOWED_OPTIONS = frozenset(
     {"constraint-dependencies", "override-dependencies", "exclude-dependencies", "default-groups", "dev-dependencies"}
@@ -72,14 +71,7 @@ class UvRenewer:
         return files | ({manifest_path: changed} if changed != manifest else {})
 
     def manifest(self, wanted: Wanted) -> dict[str, str]:
-        """An exact version in pyproject.toml, with the uv.lock beside it where there is one. Raises as a Renewer does."""
-        folder = posixpath.dirname(wanted.path)
-        path = posixpath.join(folder, "uv.lock")
-        if (text := wanted.read(path)) is not None:
-            return self.lock(Wanted(path, text, wanted.name, wanted.targets, wanted.read, wanted.notes))
-        for name in OTHER_LOCKS:
-            if wanted.read(posixpath.join(folder, name)) is not None:
-                raise CannotRenew(f"changes to the {name} beside it are not prepared yet")
+        """An exact version in a pyproject.toml without a lock file beside it. Raises as a Renewer does."""
         _refuse_places(wanted, wanted.path, wanted.text)
         target = _one_target(wanted)
         with fetch.client() as client:
