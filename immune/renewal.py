@@ -37,6 +37,14 @@ class Wanted:
     notes: tuple[Note, ...] = ()
 
 
+def one_target(wanted: Wanted) -> str:
+    """The version every present one goes to, for resolvers that lock a package once. Raises CannotRenew."""
+    targets = set(wanted.targets.values())
+    if len(targets) != 1:
+        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
+    return targets.pop()
+
+
 # The new text of each file that changes, by its path. Raises CannotRenew, CannotEdit, RegistryUnreachable.
 Renewer = Callable[[Wanted], dict[str, str]]
 

@@ -7,7 +7,7 @@ import pytest
 from packaging.version import Version
 
 from immune.renewal import CannotRenew, Wanted
-from wargaming.renewal import poetry_wishes
+from wargaming.renewal import wishes
 from wargaming.renewal.poetry import PoetryRenewer, with_target
 from wargaming.renewal.poetry_text import Lock, spliced
 from wargaming.renewal.toml_text import with_value
@@ -173,8 +173,8 @@ def test_a_text_that_poetry_does_not_write_is_refused(text):
     ],
 )
 def test_poetrys_constraints_mean_what_poetry_says(constraint, yes, no):
-    wish = poetry_wishes.Wish("a", constraint, (), standard=False)
-    assert [poetry_wishes.admits(wish, Version(one)) for one in (yes, no)] == [True, False]
+    wish = wishes.Wish("a", constraint, "pyproject.toml", ())
+    assert [wishes.admits(wish, Version(one)) for one in (yes, no)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -21,10 +20,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from immune.formats import limits
-from immune.formats.documents import items, load_toml, table, text_of
-from immune.inventory import Unreadable
-from immune.renewal import CannotRenew, Wanted
-from wargaming.renewal import fetch, poetry_wishes, pypi, sandboxed, toml_text, tools
+from immune.formats.documents import items, table, text_of
+from immune.renewal import CannotRenew, Wanted, one_target
+from wargaming.renewal import fetch, pypi, sandboxed, toml_text, tools, wishes
 from wargaming.renewal.index import Index
 from wargaming.renewal.lifting import Allowed, lifted, parsed
 from wargaming.renewal.poetry_text import Lock, spliced
@@ -112,9 +110,9 @@ class PoetryRenewer:
 def with_target(path: str, text: str, name: str, target: str) -> str:
     """pyproject.toml with each requirement of ``name`` that excludes the target moved to it. Raises CannotRenew."""
     version = Version(target)
-    for wish in poetry_wishes.wishes(_toml(path, text)):
-        if wish.name == name and not poetry_wishes.admits(wish, version):
-            text = toml_text.with_value(text, wish.path, poetry_wishes.moved(wish, target))
+    for wish in wishes.of_pyproject(toml_text.document(path, text)):
+        if wish.name == name and not wishes.admits(wish, version):
+            text = toml_text.with_value(text, wish.path, wishes.moved(wish, target))
     return text
 
 
@@ -128,12 +126,12 @@ def refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
         if not folder:
             break
         folder = posixpath.dirname(folder)
-    document = _toml(manifest_path, manifest)
+    document = toml_text.document(manifest_path, manifest)
     poetry = table(table(document.get("tool")).get("poetry"))
     for option in ("source", "requires-plugins"):
         if option in poetry:
             raise CannotRenew(f"pyproject.toml sets tool.poetry.{option}, with which it is not worked on")
-    poetry_wishes.wishes(document)
+    wishes.of_pyproject(document)
 
 
 def check_public(lock: Lock) -> None:
@@ -150,18 +148,11 @@ def check_public(lock: Lock) -> None:
             raise CannotRenew(f"{limits.shown(name)} is locked without files")
 
 
-def one_target(wanted: Wanted) -> str:
-    targets = set(wanted.targets.values())
-    if len(targets) != 1:
-        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
-    return targets.pop()
-
-
 def _asked(path: str, manifest: str) -> dict[str, list[Allowed]]:
     """What the project admits of each package it names."""
     asked: dict[str, list[Allowed]] = defaultdict(list)
-    for wish in poetry_wishes.wishes(_toml(path, manifest)):
-        asked[wish.name].append(Allowed(wish.constraint, partial(poetry_wishes.admits, wish)))
+    for wish in wishes.of_pyproject(toml_text.document(path, manifest)):
+        asked[wish.name].append(Allowed(wish.constraint, partial(wishes.admits, wish)))
     return asked
 
 
@@ -172,12 +163,3 @@ def _pins(lock: Lock) -> dict[str, list[Version]]:
             raise CannotRenew(f"{limits.shown(name)} stands at {limits.shown(version)}, which is no version")
         pins[canonicalize_name(name)].append(known)
     return pins
-
-
-def _toml(path: str, text: str) -> Mapping[str, Any]:
-    try:
-        return load_toml(path, text)
-    except Unreadable as error:
-        raise CannotRenew(str(error)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise CannotRenew(f"{path} is not TOML") from error

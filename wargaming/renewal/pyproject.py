@@ -5,10 +5,9 @@ from __future__ import annotations
 import posixpath
 from dataclasses import replace
 
-from immune.formats.documents import load_toml, table
-from immune.inventory import Unreadable
-from immune.renewal import CannotRenew, Renewer, Wanted
-from wargaming.renewal import fetch, poetry, pypi
+from immune.formats.documents import table
+from immune.renewal import CannotRenew, Renewer, Wanted, one_target
+from wargaming.renewal import fetch, poetry, pypi, toml_text
 
 OTHER_LOCKS = ("pdm.lock",)
 
@@ -31,16 +30,13 @@ def renewer(locks: dict[str, Renewer], alone: Renewer) -> Renewer:
 
 
 def _is_poetrys(wanted: Wanted) -> bool:
-    try:
-        document = load_toml(wanted.path, wanted.text)
-    except Unreadable as error:
-        raise CannotRenew(str(error)) from error
+    document = toml_text.document(wanted.path, wanted.text)
     return "dependencies" in table(table(document.get("tool")).get("poetry"))
 
 
 def _poetry_alone(wanted: Wanted) -> dict[str, str]:
     poetry.refuse_places(wanted, wanted.path, wanted.text)
-    target = poetry.one_target(wanted)
+    target = one_target(wanted)
     with fetch.client() as client:
         pypi.release(client, wanted.name, target)
     return {wanted.path: poetry.with_target(wanted.path, wanted.text, wanted.name, target)}

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from immune.formats import package_json, package_lock, poetry_lock, pyproject_toml, requirements_txt, uv_lock
+from immune.formats import (
+    package_json,
+    package_lock,
+    pipfile_lock,
+    poetry_lock,
+    pyproject_toml,
+    requirements_txt,
+    uv_lock,
+)
 from immune.renewal import register
 from wargaming.renewal import pyproject
 from wargaming.renewal.npm import NpmRenewer
+from wargaming.renewal.pipenv import PipenvRenewer
 from wargaming.renewal.poetry import PoetryRenewer
 from wargaming.renewal.requirements import renew_requirements
 from wargaming.renewal.uv import UvRenewer
@@ -22,12 +31,14 @@ def _driver() -> AbstractContextManager[Driver]:
 
 _npm = NpmRenewer(_driver, work_folder)
 _uv = UvRenewer(_driver, work_folder)
+_pipenv = PipenvRenewer(_driver, work_folder)
 _poetry = PoetryRenewer(_driver, work_folder)
 
 register(requirements_txt.FORMAT, renew_requirements)
 register(package_lock.FORMAT, _npm.lock)
 register(package_json.FORMAT, _npm.manifest)
 register(uv_lock.FORMAT, _uv.lock)
+register(pipfile_lock.FORMAT, _pipenv.lock)
 register(poetry_lock.FORMAT, _poetry.lock)
 register(
     pyproject_toml.FORMAT,

@@ -1,4 +1,4 @@
-"""Changing TOML files people keep: one string in its place, everything else byte for byte. Pure."""
+"""Reading and changing TOML files people keep: one string in its place, everything else byte for byte. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from immune.formats import limits
+from immune.formats.documents import load_toml
+from immune.inventory import Unreadable
 from immune.renewal import CannotRenew
 
 # Where a value stands: keys of tables and places in lists, from the document's root.
@@ -14,14 +16,22 @@ Path = tuple[str | int, ...]
 MAX_PLACES = 64
 
 
+def document(path: str, text: str) -> Mapping[str, Any]:
+    """The text as TOML. Raises CannotRenew."""
+    try:
+        return load_toml(path, text)
+    except Unreadable as error:
+        raise CannotRenew(str(error)) from error
+
+
 def with_value(text: str, path: Path, new: str) -> str:
     """The text with the string at ``path`` set to ``new``: of all places with the old value, the one whose change is that change.
 
     Raises CannotRenew when it is not written so that it can be changed alone.
     """
-    document = tomllib.loads(limits.without_mark(text))
-    old = at(document, path)
-    wanted = _with(document, path, new)
+    whole = tomllib.loads(limits.without_mark(text))
+    old = at(whole, path)
+    wanted = _with(whole, path, new)
     for number, (begin, end) in enumerate(_places(text, str(old))):
         if number == MAX_PLACES:
             break
@@ -35,11 +45,11 @@ def with_value(text: str, path: Path, new: str) -> str:
     raise CannotRenew(f"{shown} is not written so that it can be changed alone")
 
 
-def at(document: Any, path: Path) -> Any:
+def at(value: Any, path: Path) -> Any:
     """The value at ``path``. Raises KeyError, IndexError, TypeError where there is none."""
     for key in path:
-        document = document[key]
-    return document
+        value = value[key]
+    return value
 
 
 def _with(value: Any, path: Path, new: str) -> Any:

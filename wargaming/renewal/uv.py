@@ -22,11 +22,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from immune.formats import limits
-from immune.formats.documents import items, load_toml, table, text_of
-from immune.inventory import Unreadable
-from immune.renewal import CannotRenew, Wanted
+from immune.formats.documents import items, table, text_of
+from immune.renewal import CannotRenew, Wanted, one_target
 from wargaming.environments.tools import uv_program
-from wargaming.renewal import fetch, pypi, sandboxed
+from wargaming.renewal import fetch, pypi, sandboxed, toml_text
 from wargaming.renewal.index import PUBLIC_FILES, Index
 from wargaming.sandbox.base import Driver
 
@@ -56,7 +55,7 @@ class UvRenewer:
             raise CannotRenew("there is no pyproject.toml beside it")
         _refuse_places(wanted, manifest_path, manifest)
         _refuse_builds(manifest_path, manifest)
-        target = _one_target(wanted)
+        target = one_target(wanted)
         changed = with_target(manifest_path, manifest, wanted.name, target)
         order = {"manifest": changed, "lock": wanted.text, "upgrades": [f"{wanted.name}=={target}"]}
         with fetch.client() as client, self._opened() as driver:
@@ -73,7 +72,7 @@ class UvRenewer:
     def manifest(self, wanted: Wanted) -> dict[str, str]:
         """An exact version in a pyproject.toml without a lock file beside it. Raises as a Renewer does."""
         _refuse_places(wanted, wanted.path, wanted.text)
-        target = _one_target(wanted)
+        target = one_target(wanted)
         with fetch.client() as client:
             pypi.release(client, wanted.name, target)
         return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
@@ -88,7 +87,7 @@ class UvRenewer:
 
 def with_target(path: str, text: str, name: str, target: str) -> str:
     """pyproject.toml with each requirement of ``name`` that excludes the target at it; only ``==`` can be moved alone."""
-    document = _toml(path, text)
+    document = toml_text.document(path, text)
     moved: dict[str, str] = {}
     for written in _requirements(document):
         try:
@@ -136,20 +135,6 @@ def spliced(old: str, new: str) -> str:
 # --- what comes in --------------------------------------------------------------------------------------------
 
 
-def _toml(path: str, text: str) -> Mapping[str, Any]:
-    try:
-        return load_toml(path, text)
-    except Unreadable as error:
-        raise CannotRenew(str(error)) from error
-
-
-def _one_target(wanted: Wanted) -> str:
-    targets = set(wanted.targets.values())
-    if len(targets) != 1:
-        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
-    return targets.pop()
-
-
 def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
     """Raises CannotRenew for whatever would lead uv elsewhere than to the public index, or have it build something."""
     folder = posixpath.dirname(wanted.path)
@@ -161,7 +146,7 @@ def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
         if not folder:
             break
         folder = posixpath.dirname(folder)
-    document = _toml(manifest_path, manifest)
+    document = toml_text.document(manifest_path, manifest)
     for option in table(table(document.get("tool")).get("uv")):
         if option not in ALLOWED_OPTIONS:
             raise CannotRenew(f"pyproject.toml sets tool.uv.{limits.shown(option)}, with which it is not worked on")
@@ -177,7 +162,7 @@ def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
 
 def _refuse_builds(path: str, manifest: str) -> None:
     """Raises CannotRenew for a project that says what it is only by being built: uv would run its code to find out."""
-    project = table(_toml(path, manifest).get("project"))
+    project = table(toml_text.document(path, manifest).get("project"))
     if not project:
         raise CannotRenew(f"{path} has no [project], so it would have to be built to know what it asks for")
     if dynamic := items(project.get("dynamic")):
@@ -189,7 +174,7 @@ def _check_public(path: str, text: str) -> None:
     if len(text) > MAX_LOCK:
         raise CannotRenew("the lock file is too large to be worked on")
     versions: dict[str, set[str]] = {}
-    for entry in (table(one) for one in items(_toml(path, text).get("package"))):
+    for entry in (table(one) for one in items(toml_text.document(path, text).get("package"))):
         name, source = text_of(entry.get("name")), table(entry.get("source"))
         versions.setdefault(name, set()).add(text_of(entry.get("version")))
         if source in ({"virtual": "."}, {"editable": "."}):

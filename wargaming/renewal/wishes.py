@@ -1,6 +1,7 @@
-"""What a Poetry project asks for, wherever it may say so, and whether that admits a version. Pure.
+"""What a Python project asks for in its pyproject.toml (Poetry) or Pipfile, and whether that admits a version. Pure.
 
-Source: Poetry's "Dependency specification" (caret, tilde, wildcard and exact requirements, unions) and PEP 508.
+Sources: Poetry's "Dependency specification" (caret, tilde, wildcard and exact requirements, unions), PEP 508, Pipenv's "Pipfile &
+Pipfile.lock".
 """
 
 from __future__ import annotations
@@ -21,21 +22,31 @@ from immune.renewal import CannotRenew
 from wargaming.renewal.toml_text import Path
 
 _PLACES = frozenset({"git", "url", "path", "file", "source", "develop"})
+# What a table of a Pipfile may say of a package besides its version, without leading anywhere else: PEP 508's markers.
+_PIPFILE_KEYS = frozenset(
+    {"version", "extras", "markers", "index", "os_name", "sys_platform", "platform_machine", "platform_release"}
+    | {"platform_python_implementation", "platform_system", "platform_version", "python_version", "python_full_version"}
+    | {"implementation_name", "implementation_version"}
+)
+# What a Pipfile says beside its packages.
+PIPFILE_TABLES = frozenset({"source", "requires", "pipenv", "scripts"})
 _SIMPLE = re.compile(r"(\s*(?:\^|~=?|===?|>=)?\s*)v?(\d[A-Za-z0-9.!+_-]*)(\s*)")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PART = re.compile(r"(\^|~(?!=))\s*(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One requirement: the project's normalised name, the constraint as written, where it stands, and which grammar it is in."""
+    """One requirement: the project's normalised name, the constraint as written, where it stands, and whether it is PEP 508's."""
 
     name: str
     constraint: str
+    file: str
     path: Path
-    standard: bool
+    standard: bool = False
 
 
-def wishes(document: Mapping[str, Any]) -> list[Wish]:
+def of_pyproject(document: Mapping[str, Any]) -> list[Wish]:
     """Every requirement of a pyproject.toml that Poetry reads. Raises CannotRenew for one from anywhere but the index."""
     found = list(_standard(document))
     poetry = table(table(document.get("tool")).get("poetry"))
@@ -44,6 +55,28 @@ def wishes(document: Mapping[str, Any]) -> list[Wish]:
     found += _tables(poetry.get("dev-dependencies"), (*base, "dev-dependencies"))
     for group, content in table(poetry.get("group")).items():
         found += _tables(table(content).get("dependencies"), (*base, "group", group, "dependencies"))
+    return found
+
+
+def of_pipfile(document: Mapping[str, Any]) -> list[Wish]:
+    """Every requirement of a Pipfile. Raises CannotRenew for one from anywhere but the index."""
+    found = []
+    for category, packages in document.items():
+        if category in PIPFILE_TABLES:
+            continue
+        for name, written in table(packages).items():
+            place: Path = (category, name)
+            if isinstance(written, dict):
+                if elsewhere := sorted(written.keys() - _PIPFILE_KEYS):
+                    raise CannotRenew(
+                        f"Pipfile sets {limits.shown(elsewhere[0])} for {limits.shown(name)}, with which it is not worked on"
+                    )
+                written, place = written.get("version", "*"), (*place, "version")  # noqa: PLW2901
+            if not isinstance(written, str) or not _NAME.fullmatch(name):
+                raise CannotRenew(f"Pipfile asks for {limits.shown(name)} in a way that is not understood")
+            wish = Wish(canonicalize_name(name), written, "Pipfile", place)
+            _specifiers(written)
+            found.append(wish)
     return found
 
 
@@ -58,15 +91,13 @@ def moved(wish: Wish, version: str) -> str:
         requirement = Requirement(wish.constraint)
         pins = [one for one in requirement.specifier if one.operator == "==" and not one.version.endswith("*")]
         if len(requirement.specifier) != 1 or not pins:
-            raise CannotRenew(
-                f"pyproject.toml asks for {limits.shown(wish.constraint)}, which does not admit {version}"
-            )
+            raise CannotRenew(f"{wish.file} asks for {limits.shown(wish.constraint)}, which does not admit {version}")
         head, _, tail = wish.constraint.partition(pins[0].version)
         return head + version + tail
     simple = _SIMPLE.fullmatch(wish.constraint)
     if simple is None or "*" in wish.constraint:
         raise CannotRenew(
-            f"pyproject.toml asks for {wish.name} {limits.shown(wish.constraint)}, which does not admit {version}"
+            f"{wish.file} asks for {wish.name} {limits.shown(wish.constraint)}, which does not admit {version}"
         )
     return simple[1] + version + simple[3]
 
@@ -90,7 +121,7 @@ def _standard(document: Mapping[str, Any]) -> Iterator[Wish]:
                 ) from error
             if requirement.url is not None:
                 raise CannotRenew(f"pyproject.toml takes {limits.shown(written)} from an address")
-            yield Wish(canonicalize_name(requirement.name), written, (*path, number), standard=True)
+            yield Wish(canonicalize_name(requirement.name), written, "pyproject.toml", (*path, number), standard=True)
 
 
 def _tables(value: Any, path: Path) -> Iterator[Wish]:
@@ -109,7 +140,7 @@ def _tables(value: Any, path: Path) -> Iterator[Wish]:
                 one, place = one["version"], (*place, "version")  # noqa: PLW2901
             if not isinstance(one, str):
                 raise CannotRenew(f"pyproject.toml asks for {limits.shown(name)} in a way that is not understood")
-            yield Wish(canonicalize_name(name), one, place, standard=False)
+            yield Wish(canonicalize_name(name), one, "pyproject.toml", place)
 
 
 def _specifiers(constraint: str) -> list[SpecifierSet]:
