@@ -235,9 +235,12 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
         targets = {version: _target_of(bench, package, version, target) for version in versions}
         wanted = Wanted(path, tree.text(path), package[1], targets, tree.beside, _notes(bench, path))
         try:
-            files |= renew(wanted)
+            renewed = renew(wanted)
         except CannotRenew as error:
             raise CannotRemedy(f"{path}: {error}") from error
+        if twice := sorted(one for one in renewed.keys() & files if renewed[one] != files[one]):
+            raise CannotRemedy(f"{twice[0]} would be changed in two ways, by the lock files beside it")
+        files |= renewed
     return files
 
 

@@ -85,7 +85,7 @@ def test_who_asks_without_end_gets_no_more(tmp_path, monkeypatch):
     ],
 )
 def test_nothing_but_a_packages_name_is_asked_of_npms_registry(path):
-    assert npm._answer(None, path) is None  # there is no client: asking would fail
+    assert npm.answer(None, path) is None  # there is no client: asking would fail
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,16 @@ from immune.formats import (
     pyproject_toml,
     requirements_txt,
     uv_lock,
+    yarn_v1,
 )
 from immune.renewal import register
-from wargaming.renewal import pyproject
+from wargaming.renewal import beside, pyproject
 from wargaming.renewal.npm import NpmRenewer
 from wargaming.renewal.pipenv import PipenvRenewer
 from wargaming.renewal.poetry import PoetryRenewer
 from wargaming.renewal.requirements import renew_requirements
 from wargaming.renewal.uv import UvRenewer
+from wargaming.renewal.yarn import YarnRenewer
 from wargaming.sandbox import drivers
 from wargaming.sandbox.base import Driver
 from wargaming.services import driver_name, work_folder
@@ -31,16 +33,29 @@ def _driver() -> AbstractContextManager[Driver]:
 
 _npm = NpmRenewer(_driver, work_folder)
 _uv = UvRenewer(_driver, work_folder)
+_yarn = YarnRenewer(_driver, work_folder)
 _pipenv = PipenvRenewer(_driver, work_folder)
 _poetry = PoetryRenewer(_driver, work_folder)
 
 register(requirements_txt.FORMAT, renew_requirements)
 register(package_lock.FORMAT, _npm.lock)
-register(package_json.FORMAT, _npm.manifest)
+register(yarn_v1.FORMAT, _yarn.lock)
+register(
+    package_json.FORMAT,
+    beside.renewer(
+        {"npm-shrinkwrap.json": _npm.lock, "package-lock.json": _npm.lock, "yarn.lock": _yarn.lock},
+        unknown=("pnpm-lock.yaml", "bun.lock", "bun.lockb"),
+        alone=_npm.manifest,
+    ),
+)
 register(uv_lock.FORMAT, _uv.lock)
 register(pipfile_lock.FORMAT, _pipenv.lock)
 register(poetry_lock.FORMAT, _poetry.lock)
 register(
     pyproject_toml.FORMAT,
-    pyproject.renewer({"uv.lock": _uv.lock, "poetry.lock": _poetry.lock}, alone=_uv.manifest),
+    beside.renewer(
+        {"uv.lock": _uv.lock, "poetry.lock": _poetry.lock},
+        unknown=("pdm.lock",),
+        alone=pyproject.renewer(_uv.manifest),
+    ),
 )

@@ -26,7 +26,7 @@ from wargaming.sandbox.base import (
     Runtime,
     Trust,
 )
-from wargaming.sandbox.runtimes import python_runtime
+from wargaming.sandbox.runtimes import node_runtime, python_runtime
 
 LIMITS = Limits(wall_s=240, cpu_s=360, memory_mb=1536, processes=256, open_files=2048, disk_mb=512, files=100_000)
 MAX_ANSWER = 64 * 1024 * 1024
@@ -49,6 +49,13 @@ def index_tool(name: str, folder: Path) -> Tool:
     here = Path(__file__).parent
     beside = {"index_inside.py": (here / "index_inside.py").read_bytes()}
     return Tool(name, python_runtime(), folder, (here / f"{name}_inside.py").read_bytes(), beside)
+
+
+def registry_tool(name: str, folder: Path) -> Tool:
+    """A resolver of npm's files whose script (``NAME_inside.js``) asks the registry beside it (``registry_inside.js``)."""
+    here = Path(__file__).parent
+    beside = {"registry_inside.js": (here / "registry_inside.js").read_bytes()}
+    return Tool(name, node_runtime(), folder, (here / f"{name}_inside.js").read_bytes(), beside)
 
 
 def run(tool: Tool, order: dict[str, Any], answer: gateway.Answer, *, driver: Driver, work: Path) -> dict[str, Any]:
