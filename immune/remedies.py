@@ -30,7 +30,7 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.planning import Plan, plan_for
 from immune.reading import Reading, read_manifests
-from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, renewer_for
+from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, check_for, renewer_for
 from immune.transitions import move_apv, move_remedy
 from immune.versions import Unparsable, order_for
 
@@ -223,6 +223,9 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
         hashed = any(has for at, _, has in pins if at == path)
         if known is not None and known.name == "requirements.txt" and not hashed:
             text = tree.text(path)
+            _check_pins(
+                Wanted(path, text, package[1], dict.fromkeys(versions, target), tree.beside, _notes(bench, path))
+            )
             for version in versions:
                 text = change_pin(text, name=package[1], from_version=version, to_version=target)
             files[path] = text
@@ -242,6 +245,19 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
             raise CannotRemedy(f"{twice[0]} would be changed in two ways, by the lock files beside it")
         files |= renewed
     return files
+
+
+def _check_pins(wanted: Wanted) -> None:
+    """Raises CannotRemedy when the other pins are known not to fit. Without a registry nothing is known: the wargame installs them all."""
+    check = check_for("requirements.txt")
+    if check is None:
+        return
+    try:
+        check(wanted)
+    except CannotRenew as error:
+        raise CannotRemedy(f"{wanted.path}: {error}") from error
+    except (RegistryUnreachable, Unreadable) as error:
+        log_.info("pins_not_checked", path=wanted.path, package=wanted.name, error=str(error))
 
 
 def _target_of(bench: Workbench, package: Package, version: str, target: str) -> str:

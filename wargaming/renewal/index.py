@@ -33,6 +33,11 @@ _RELEASE = re.compile(r"/pypi/([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9.!+_-]+)/j
 Shown = Mapping[str, frozenset[Version]]
 
 
+# METADATA by the hash of its wheel: it never changes, and the same wheels are asked for again and again.
+_known: dict[str, str] = {}
+_KEPT = 2048
+
+
 class Index:
     """What the index says, asked for once and kept for the length of one renewal. Shared between threads."""
 
@@ -40,7 +45,6 @@ class Index:
         self._client = client
         self._lock = threading.Lock()
         self._files: dict[str, list[pypi.File]] = {}
-        self._metadata: dict[str, str] = {}
         self._wheels: dict[str, pypi.File] = {}
         self.shown: Shown = {}
 
@@ -102,12 +106,12 @@ class Index:
         return min(wheels, key=lambda file: (len(file.name), file.name))
 
     def _metadata_of(self, wheel: pypi.File) -> str:
-        with self._lock:
-            known = self._metadata.get(wheel.address)
+        known = _known.get(wheel.sha256)
         if known is None:
             known = pypi.metadata(self._client, wheel)
-            with self._lock:
-                self._metadata[wheel.address] = known
+            if len(_known) >= _KEPT:
+                _known.clear()
+            _known[wheel.sha256] = known
         return known
 
     def _page(self, name: str) -> bytes:

@@ -62,6 +62,39 @@ def lifted(
     raise CannotRenew(f"{name} {version} would move more than can be followed")
 
 
+def clash(pinned: Mapping[str, Version], name: str, before: Version, after: Version, requires: Requires) -> str | None:
+    """Why ``name`` cannot go from ``before`` to ``after`` among other pins, in words; None when nothing is known to speak against it.
+
+    What did not fit before is none of this step's doing. Of a pin whose requirements cannot be told nothing is known.
+    """
+    now = {**pinned, name: after}
+    old = {str(one) for one in _told(requires, name, before) if not _met(one, {**pinned, name: before})}
+    for holder in [name, *(one for one in pinned if one != name)]:
+        for requirement in _told(requires, holder, now[holder]):
+            about = canonicalize_name(requirement.name)
+            if about not in now or not applies(requirement) or _met(requirement, now):
+                continue
+            if name not in (holder, about) or (holder == name and str(requirement) in old):
+                continue
+            if holder != name and not requirement.specifier.contains(before, prereleases=True):
+                continue
+            shown = limits.shown(str(requirement))
+            return f"{holder} {now[holder]} requires {shown}, and {about} would stand at {now[about]}"
+    return None
+
+
+def _told(requires: Requires, name: str, version: Version) -> Sequence[Requirement]:
+    try:
+        return requires(name, version)
+    except CannotRenew:
+        return ()
+
+
+def _met(requirement: Requirement, now: Mapping[str, Version]) -> bool:
+    about = canonicalize_name(requirement.name)
+    return about not in now or requirement.specifier.contains(now[about], prereleases=True)
+
+
 def _first_conflict(
     locked: Mapping[str, Version], moved: Mapping[str, Version], requires: Requires
 ) -> tuple[str, Version, Requirement, Version] | None:

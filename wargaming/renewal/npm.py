@@ -27,7 +27,7 @@ from immune.inventory import Origin, Unreadable
 from immune.renewal import CannotRenew, Wanted
 from wargaming.environments.tools import run_tool
 from wargaming.errors import EnvironmentFailed
-from wargaming.renewal import fetch, json_text, sandboxed
+from wargaming.renewal import fetch, json_text, registries, sandboxed
 from wargaming.sandbox.base import Driver
 
 PUBLIC_REGISTRY = "https://registry.npmjs.org/"
@@ -273,9 +273,14 @@ def _cut(name: str, version: str, manifest: Mapping[str, Any], public: str) -> d
     return kept
 
 
-@functools.cache
 def registry_address() -> str:
-    """The registry the installers are configured for, with a slash at its end."""
+    """The registry that is set, else the one the installers are configured for, with a slash at its end."""
+    address = registries.address_of("npm")
+    return address.rstrip("/") + "/" if address else _installers_registry()
+
+
+@functools.cache
+def _installers_registry() -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = run_tool(["npm", "config", "get", "registry"], cwd=Path(folder), timeout_s=60)

@@ -30,7 +30,7 @@ from packaging.version import InvalidVersion, Version
 from immune.formats import limits
 from immune.renewal import CannotRenew
 from wargaming.environments.tools import installer_environment
-from wargaming.renewal import fetch
+from wargaming.renewal import fetch, registries
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -54,7 +54,9 @@ class File:
 
 
 def index_address() -> str:
-    """The index the installers are configured for."""
+    """The index that is set, else the one the installers are configured for."""
+    if address := registries.address_of("PyPI"):
+        return address.rstrip("/")
     known = installer_environment()
     address = known.get("UV_DEFAULT_INDEX") or known.get("UV_INDEX_URL") or PUBLIC_INDEX
     return address.rpartition("=")[2].rstrip("/") if "=" in address.partition("://")[0] else address.rstrip("/")
