@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import pytest
 
 from immune.renewal import CannotRenew, Wanted
-from wargaming.renewal.pipenv import PipenvRenewer, with_target
+from wargaming.renewal.pipenv import PipenvRenewer, check_moves, check_step, with_target
 
 PROJECT = """[[source]]
 url = "https://pypi.org/simple"
@@ -156,3 +156,30 @@ def test_a_lock_with_another_source_or_layout_or_without_a_hash_is_refused():
     ):
         with pytest.raises(CannotRenew, match=reason):
             refused(PROJECT, text)
+
+
+def at(**versions):
+    """A lock's categories with a package called x at a version each."""
+    categories = {category: {"x": {"version": version}} for category, version in versions.items()}
+    return {"_meta": {"hash": {"sha256": "0"}}, **categories}
+
+
+def test_a_lock_that_is_not_in_step_is_refused():
+    check_step("x", at(default="==1"), at(default="==1"))
+    check_step("y", at(default="==1", develop="==1"), at(default="==1"))  # x in develop is for another platform
+    for name, locked, made in (
+        ("x", at(default="==1"), at(default="==2")),
+        ("x", at(default="==1"), at(default="==1", develop="==1")),
+        ("x", at(default="==1"), at(default="==1") | {"_meta": {"hash": {"sha256": "1"}}}),
+        ("x", at(default="==1", develop="==1"), at(default="==1")),
+    ):
+        with pytest.raises(CannotRenew):
+            check_step(name, locked, made)
+
+
+def test_categories_that_were_locked_apart_stay_apart_and_only_what_stands_there_is_moved():
+    locked, made = at(default="==1", develop="==2"), at(default="==2", develop="==2")
+    check_step("y", locked, made)
+    check_moves(locked, made, made)
+    with pytest.raises(CannotRenew, match="x stands at another version in default"):
+        check_moves(locked, made, at(default="==3", develop="==3"))

@@ -47,6 +47,8 @@ class Index:
         self._files: dict[str, list[pypi.File]] = {}
         self._wheels: dict[str, pypi.File] = {}
         self.shown: Shown = {}
+        # METADATA of releases without a wheel, by name and version, as a lock that is not to change tells it: nothing is built to ask.
+        self.told: Mapping[tuple[str, Version], str] = {}
 
     def answer(self, path: str) -> bytes | None:
         """The document behind a path asked for from inside, or None. Raises RegistryUnreachable, CannotRenew."""
@@ -84,8 +86,7 @@ class Index:
 
     def requires(self, name: str, version: str | Version) -> list[Requirement]:
         """What a version requires, extras aside. Raises CannotRenew when it has no wheel, RegistryUnreachable."""
-        wheel = self._wheel(name, version)
-        return pypi.requirements(wheel.name, self._metadata_of(wheel))
+        return pypi.requirements(f"{name} {version}", self._metadata(name, version))
 
     def prefetch(self, pins: Iterable[tuple[str, str]]) -> None:
         """Asks for pages and metadata of many pins side by side; what goes wrong is said when it is needed."""
@@ -99,11 +100,15 @@ class Index:
         with ThreadPoolExecutor(max_workers=AT_ONCE) as beside:
             list(beside.map(one, pins))
 
-    def _wheel(self, name: str, version: str | Version) -> pypi.File:
-        wheels = [file for file in self.release(name, version) if file.wheel]
-        if not wheels:
+    def _metadata(self, name: str, version: str | Version) -> str:
+        found = self.release(name, version)
+        wheels = [file for file in found if file.wheel]
+        if wheels:
+            return self._metadata_of(min(wheels, key=lambda file: (len(file.name), file.name)))
+        told = self.told.get((canonicalize_name(name), found[0].version)) if found else None
+        if told is None:
             raise CannotRenew(f"{limits.shown(name)} {version} has no wheel; nothing is built from source here")
-        return min(wheels, key=lambda file: (len(file.name), file.name))
+        return told
 
     def _metadata_of(self, wheel: pypi.File) -> str:
         known = _known.get(wheel.sha256)
@@ -116,6 +121,8 @@ class Index:
 
     def _page(self, name: str) -> bytes:
         listed = []
+        # What is shown by name was chosen: a version that is locked stays although it was yanked since.
+        chosen = canonicalize_name(name) in self.shown
         for file in self.files(name):
             place = _public_place(file.address)
             if file.wheel:
@@ -125,7 +132,7 @@ class Index:
                     "filename": file.name,
                     "url": PUBLIC_FILES + place,
                     "hashes": {"sha256": file.sha256},
-                    "yanked": file.yanked,
+                    "yanked": file.yanked and not chosen,
                     "core-metadata": file.wheel,
                     **file.said,
                 }
@@ -138,7 +145,7 @@ class Index:
         found = self.release(name, version)
         if not found:
             return None
-        said = Parser().parsestr(self._metadata_of(self._wheel(name, version)), headersonly=True)
+        said = Parser().parsestr(self._metadata(name, version), headersonly=True)
         info = {
             "name": said.get("Name", name),
             "version": said.get("Version", version),

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import canonicalize_name
+from packaging.tags import sys_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from immune.formats import limits
@@ -64,9 +65,10 @@ class PipenvRenewer:
             index.prefetch((name, str(version)) for name, versions in pins.items() for version in versions)
             index.shown = pins
             base = self._run(manifest, index, driver)
-            _check_step(wanted, lock, base)
+            check_step(wanted.name, lock, base)
             index.shown = _shown(wanted, target, pins, _allowed(changed, manifest_path), index)
             final = self._run(changed, index, driver)
+            check_moves(lock, base, final)
             index.shown = {}
             for document in (base, final):
                 _with_hashes(document, index)
@@ -78,7 +80,10 @@ class PipenvRenewer:
 
     def _run(self, manifest: str, index: Index, driver: Driver) -> dict[str, Any]:
         tool = sandboxed.index_tool("pipenv", tools.python_tool("pipenv", self._work()))
-        found = sandboxed.run(tool, {"manifest": manifest}, index.answer, driver=driver, work=self._work())
+        try:
+            found = sandboxed.run(tool, {"manifest": manifest}, index.answer, driver=driver, work=self._work())
+        except CannotRenew as error:
+            raise CannotRenew(f"{error}{_without_wheels(str(error), index)}") from error
         if not isinstance(found.get("lock"), str):
             raise CannotRenew("Pipenv's answer is not a lock file")
         return _checked("Pipfile.lock", found["lock"])
@@ -181,19 +186,51 @@ def _shown(wanted: Wanted, target: str, pins: Pins, allowed: Mapping[str, list[A
     return {**pins, **{name: frozenset({version}) for name, version in moves.items()}}
 
 
-def _check_step(wanted: Wanted, lock: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Raises CannotRenew unless Pipenv makes of the unchanged Pipfile what the lock holds; what it holds for other platforms stays."""
-    before = {(category, name): entry["version"] for category, name, entry in _entries(lock)}
-    made = {(category, name): entry["version"] for category, name, entry in _entries(base)}
-    if lock["_meta"]["hash"] != base["_meta"]["hash"] or any(
-        before.get(key) != version for key, version in made.items()
-    ):
+def _without_wheels(said: str, index: Index) -> str:
+    """What pip leaves unsaid of a package it found no distribution for: that the version shown has to be built."""
+    for name, versions in sorted(index.shown.items()):
+        if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", said) and not _has_a_wheel(name, index):
+            shown = ", ".join(map(str, sorted(versions)))
+            return f" ({name} {shown} has no wheel for this interpreter; nothing is built from source here)"
+    return ""
+
+
+def _has_a_wheel(name: str, index: Index) -> bool:
+    here = frozenset(sys_tags())
+    return any(file.wheel and parse_wheel_filename(file.name)[3] & here for file in index.files(name))
+
+
+def check_step(name: str, lock: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Raises CannotRenew unless Pipenv makes of the unchanged Pipfile what the lock holds.
+
+    What the lock holds for other platforms stays. So does a package that stands at several versions, one for each category: Pipenv did
+    not always keep them together, and is shown them all.
+    """
+    before, made, pins = _versions(lock), _versions(base), _pins(lock)
+    several = {one for one, versions in pins.items() if len(versions) > 1}
+    differing = [key for key, version in made.items() if before.get(key) != version]
+    if lock["_meta"]["hash"] != base["_meta"]["hash"] or any(one not in several for _, one in differing):
         raise CannotRenew("Pipfile.lock is not what Pipenv makes of the Pipfile; run pipenv lock first")
-    for category, name in before.keys() - made.keys():
-        if canonicalize_name(name) == wanted.name:
+    for category, one in before.keys() - made.keys():
+        if one == name:
             raise CannotRenew(
                 f"{name} in {category} is not installed on this platform, so that it cannot be resolved here"
             )
+
+
+def check_moves(lock: Mapping[str, Any], base: Mapping[str, Any], final: Mapping[str, Any]) -> None:
+    """Raises CannotRenew for a package that moves from a version it does not stand at in the lock."""
+    before, made = _versions(lock), _versions(base)
+    for (category, name), version in _versions(final).items():
+        key = (category, name)
+        if made.get(key) != version and before.get(key) != made.get(key):
+            raise CannotRenew(
+                f"{name} stands at another version in {limits.shown(category)} than elsewhere in the lock"
+            )
+
+
+def _versions(lock: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    return {(category, canonicalize_name(name)): str(entry["version"]) for category, name, entry in _entries(lock)}
 
 
 def _with_hashes(document: dict[str, Any], index: Index) -> None:

@@ -25,7 +25,7 @@ from immune.renewal import CannotRenew, Wanted, one_target
 from wargaming.renewal import fetch, pypi, sandboxed, toml_text, tools, wishes
 from wargaming.renewal.index import Index
 from wargaming.renewal.lifting import Allowed, lifted, parsed
-from wargaming.renewal.poetry_text import Lock, spliced
+from wargaming.renewal.poetry_text import Lock, metadata, spliced
 from wargaming.sandbox.base import Driver
 
 MAX_LOCK = 16 * 1024 * 1024
@@ -57,6 +57,7 @@ class PoetryRenewer:
         with fetch.client() as client, self._opened() as driver:
             pypi.release(client, wanted.name, target)
             index = Index(client)
+            index.told = _told(lock)
             index.prefetch((name, str(version)) for name, versions in pins.items() for version in versions)
             index.shown = {name: frozenset(versions) for name, versions in pins.items()}
             base = self._run({"manifest": manifest, "lock": wanted.text, "latest": []}, index, driver)
@@ -154,6 +155,16 @@ def _asked(path: str, manifest: str) -> dict[str, list[Allowed]]:
     for wish in wishes.of_pyproject(toml_text.document(path, manifest)):
         asked[wish.name].append(Allowed(wish.constraint, partial(wishes.admits, wish)))
     return asked
+
+
+def _told(lock: Lock) -> dict[tuple[str, Version], str]:
+    """What the lock says of its packages, for those that have no wheel; they stay as they are, whatever it says."""
+    found: dict[tuple[str, Version], str] = {}
+    for entry in lock.packages:
+        version, text = parsed(text_of(entry.get("version"))), metadata(entry)
+        if version is not None and text is not None:
+            found[canonicalize_name(text_of(entry.get("name"))), version] = text
+    return found
 
 
 def _pins(lock: Lock) -> dict[str, list[Version]]:

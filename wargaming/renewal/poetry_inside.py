@@ -31,9 +31,12 @@ from cleo.io.outputs.stream_output import StreamOutput  # type: ignore[import-no
 from poetry.console.application import Application  # type: ignore[import-not-found]  # noqa: E402
 from poetry.factory import Factory  # type: ignore[import-not-found]  # noqa: E402
 from poetry.repositories.pypi_repository import PyPiRepository  # type: ignore[import-not-found]  # noqa: E402
+from poetry.utils.env import EnvManager  # type: ignore[import-not-found]  # noqa: E402
 
 
 def renew(order: dict[str, Any]) -> dict[str, Any]:
+    # Nothing is installed, so the project may be for another Python than this one.
+    EnvManager.create_venv = lambda self, *words, **named: self.get_system_env(naive=True)
     # Its own repository under another address, not another repository: that would stand in the lock and in the content hash.
     PyPiRepository.__init__.__defaults__ = (f"{own}/",)
     folder = pathlib.Path("project")

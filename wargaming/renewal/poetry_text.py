@@ -11,11 +11,14 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from packaging.markers import InvalidMarker, Marker
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from immune.formats import limits
 from immune.formats.documents import items, table, text_of
 from immune.renewal import CannotRenew
+from wargaming.renewal.wishes import specifiers
 
 Key = tuple[str, str]
 _TAIL = re.compile(r"^\[(?:extras|metadata)", re.MULTILINE)
@@ -83,6 +86,52 @@ def spliced(old: Lock, base: Lock, new: Lock, content_hash: str) -> str:
         tail = _with_files_at_the_end(tail, gone, came, stay, old)
     text = "\n".join([old.head.rstrip("\n") + "\n", *blocks, tail]) if old.head.strip() else "\n".join([*blocks, tail])
     return text.replace("\n", old.newline)
+
+
+def metadata(entry: Mapping[str, Any]) -> str | None:
+    """METADATA of a locked package by what the lock itself says of it; None where that cannot be said in PEP 508's words."""
+    lines = ["Metadata-Version: 2.1", f"Name: {entry.get('name')}", f"Version: {entry.get('version')}"]
+    lines.append(f"Summary: {limits.shown(text_of(entry.get('description')))}")
+    if (python := text_of(entry.get("python-versions"))) not in ("", "*"):
+        lines.append(f"Requires-Python: {python}")
+    try:
+        for name, wishes in table(entry.get("dependencies")).items():
+            for one in wishes if isinstance(wishes, list) else [wishes]:
+                wish = {"version": one} if isinstance(one, str) else table(one)
+                if wish.get("optional") is not True:
+                    lines.append(f"Requires-Dist: {_requirement(name, wish)}")
+        for extra, wanted in table(entry.get("extras")).items():
+            lines.append(f"Provides-Extra: {extra}")
+            for written in items(wanted):
+                requirement = _of_the_index(text_of(written))
+                requirement.marker = Marker(_with_extra(requirement.marker, extra))
+                lines.append(f"Requires-Dist: {requirement}")
+    except (InvalidRequirement, InvalidMarker, CannotRenew, RecursionError):
+        return None
+    text = "\n".join(lines) + "\n"
+    return text if all(line.isprintable() for line in lines) else None
+
+
+def _requirement(name: str, wish: Mapping[str, Any]) -> Requirement:
+    extras = ",".join(text_of(one) for one in items(wish.get("extras")))
+    alternatives = specifiers(text_of(wish.get("version")))
+    if len(alternatives) != 1:
+        raise InvalidRequirement(f"{name} is wanted in one of several ranges")
+    marker = text_of(wish.get("markers"))
+    written = f"{name}{f'[{extras}]' if extras else ''} {alternatives[0]}"
+    return _of_the_index(written + (f" ; {marker}" if marker else ""))
+
+
+def _of_the_index(written: str) -> Requirement:
+    requirement = Requirement(written)
+    if requirement.url is not None:
+        raise InvalidRequirement(f"{requirement.name} comes from an address")
+    return requirement
+
+
+def _with_extra(marker: Marker | None, extra: str) -> str:
+    mine = f'extra == "{extra}"'
+    return f"({marker}) and {mine}" if marker else mine
 
 
 def _form(version: str) -> tuple[int, int]:

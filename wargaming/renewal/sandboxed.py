@@ -84,7 +84,8 @@ def run(tool: Tool, order: dict[str, Any], answer: gateway.Answer, *, driver: Dr
         raise CannotRenew(f"{tool.name} did not come to an end ({result.ending.value}): {said}")
     found = _unpacked(tool.name, result.stdout_zlib)
     if "error" in found:
-        raise CannotRenew(reason(str(found["error"])))
+        because = f" ({way.refused})" if way.refused is not None else ""
+        raise CannotRenew(reason(str(found["error"])) + limits.shown(because, MAX_REASON))
     return found
 
 

@@ -75,14 +75,14 @@ def of_pipfile(document: Mapping[str, Any]) -> list[Wish]:
             if not isinstance(written, str) or not _NAME.fullmatch(name):
                 raise CannotRenew(f"Pipfile asks for {limits.shown(name)} in a way that is not understood")
             wish = Wish(canonicalize_name(name), written, "Pipfile", place)
-            _specifiers(written)
+            specifiers(written)
             found.append(wish)
     return found
 
 
 def admits(wish: Wish, version: Version) -> bool:
     """Whether a wish allows a version. Raises CannotRenew for a constraint that is not understood."""
-    return any(one.contains(version, prereleases=True) for one in _specifiers(wish.constraint))
+    return any(one.contains(version, prereleases=True) for one in specifiers(wish.constraint))
 
 
 def moved(wish: Wish, version: str) -> str:
@@ -143,7 +143,7 @@ def _tables(value: Any, path: Path) -> Iterator[Wish]:
             yield Wish(canonicalize_name(name), one, "pyproject.toml", place)
 
 
-def _specifiers(constraint: str) -> list[SpecifierSet]:
+def specifiers(constraint: str) -> list[SpecifierSet]:
     """The alternatives of a constraint, as PEP 440 has them."""
     try:
         requirement = Requirement(constraint) if re.match(r"\s*[A-Za-z]", constraint) else None
