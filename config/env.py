@@ -70,6 +70,20 @@ def webhook_secrets(value: str) -> list[str]:
     return found
 
 
+def registry(value: str) -> str:
+    """An address without credentials, which have a variable of their own and must not be logged with it."""
+    found = urlsplit(value.strip())
+    if value.strip() and (found.scheme not in ("http", "https") or not found.hostname or "@" in found.netloc):
+        raise ValueError("empty or an http(s) address without credentials")
+    return value.strip()
+
+
+def may_carry_secrets(address: str) -> bool:
+    """Whether credentials may be sent to an address: encrypted, or without leaving this machine."""
+    found = urlsplit(address)
+    return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def cast(value: str) -> str:
         if value.strip() not in choices:
@@ -169,6 +183,19 @@ VARIABLES: dict[str, Variable] = {
         365, whole(0, 100_000), "Days that evidence is kept which no decision rests on. 0: for ever."
     ),
     "LAYER_CACHE_MB": Variable(4096, whole(64, 1_000_000), "Size limit of the environment cache."),
+    "REMEDY_PIN_CHECKS": Variable(
+        True, flag, "Whether the index is asked if a pin's new version fits the other pins before it is proposed."
+    ),
+    "PYPI_INDEX_URL": Variable(
+        "", registry, "The Python index that lock files are renewed from. Empty: the one uv is configured for."
+    ),
+    "PYPI_INDEX_CREDENTIALS": Variable(
+        "", text, "user:password for that index; never shown to a resolver.", secret=True
+    ),
+    "NPM_REGISTRY_URL": Variable(
+        "", registry, "The npm registry that lock files are renewed from. Empty: the one npm is configured for."
+    ),
+    "NPM_REGISTRY_TOKEN": Variable("", text, "A token for that registry; never shown to a resolver.", secret=True),
     "FORGE": Variable("local", one_of("local", "github"), "Where branches and pull requests are made by default."),
     "GITHUB_TOKEN": Variable("", text, "A token with contents and pull request permissions.", secret=True),
     "GITHUB_APP_ID": Variable("", digits, "The GitHub App's id, instead of a token."),

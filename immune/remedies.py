@@ -6,6 +6,7 @@ Planning and git happen outside transactions; then rows, moves and the forge job
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.planning import Plan, plan_for
 from immune.reading import Reading, read_manifests
-from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, renewer_for
+from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, check_for, renewer_for
 from immune.transitions import move_apv, move_remedy
 from immune.versions import Unparsable, order_for
 
@@ -40,6 +41,8 @@ log_ = structlog.get_logger(__name__)
 AUTHOR = Identity("Immune", "immune@localhost")
 # Commits are dated, so that the same change on the same base is the same commit whoever makes it and however often.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+# Files that ask for versions, beside which a lock file may stand.
+MANIFESTS = frozenset({"package.json", "pyproject.toml"})
 PLANNABLE = (APVStatus.OPEN, APVStatus.NO_FIX)
 
 
@@ -215,12 +218,16 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
     )
     tree = _Tree(bench)
     files: dict[str, str] = {}
-    for path in dict.fromkeys(path for path, _, _ in pins):
+    # A lock file first: it holds every version of the package, and what is beside it moves along.
+    for path in sorted({path for path, _, _ in pins}, key=lambda path: (posixpath.basename(path) in MANIFESTS, path)):
         versions = [version for at, version, _ in pins if at == path]
         known = detect(path)
         hashed = any(has for at, _, has in pins if at == path)
         if known is not None and known.name == "requirements.txt" and not hashed:
             text = tree.text(path)
+            _check_pins(
+                Wanted(path, text, package[1], dict.fromkeys(versions, target), tree.beside, _notes(bench, path))
+            )
             for version in versions:
                 text = change_pin(text, name=package[1], from_version=version, to_version=target)
             files[path] = text
@@ -233,10 +240,26 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
         targets = {version: _target_of(bench, package, version, target) for version in versions}
         wanted = Wanted(path, tree.text(path), package[1], targets, tree.beside, _notes(bench, path))
         try:
-            files |= renew(wanted)
+            renewed = renew(wanted)
         except CannotRenew as error:
             raise CannotRemedy(f"{path}: {error}") from error
+        if twice := sorted(one for one in renewed.keys() & files if renewed[one] != files[one]):
+            raise CannotRemedy(f"{twice[0]} would be changed in two ways, by the lock files beside it")
+        files |= renewed
     return files
+
+
+def _check_pins(wanted: Wanted) -> None:
+    """Raises CannotRemedy when the other pins are known not to fit. Without a registry nothing is known: the wargame installs them all."""
+    check = check_for("requirements.txt")
+    if check is None:
+        return
+    try:
+        check(wanted)
+    except CannotRenew as error:
+        raise CannotRemedy(f"{wanted.path}: {error}") from error
+    except (RegistryUnreachable, Unreadable) as error:
+        log_.info("pins_not_checked", path=wanted.path, package=wanted.name, error=str(error))
 
 
 def _target_of(bench: Workbench, package: Package, version: str, target: str) -> str:
