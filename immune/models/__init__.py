@@ -4,6 +4,7 @@ from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, Al
 from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
+from immune.models.questions import Question, QuestionKind
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
@@ -31,6 +32,8 @@ __all__ = [
     "Lease",
     "LocalNote",
     "LocalPullRequest",
+    "Question",
+    "QuestionKind",
     "Remedy",
     "ReportChunk",
     "ReportJob",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import EmptyFieldListFilter
@@ -19,10 +20,11 @@ from unfold.decorators import display
 from immune.models import APV, Advisory, Remedy, Sighting
 from immune.models.apvs import LIVE
 from immune.people.selectors import Viewer, within_sight
+from immune.questions import is_asked
 from immune.suppression.selectors import about, suppressions
 from immune.vex.selectors import statements_about
 from reviews import selectors
-from reviews.console import untrusted
+from reviews.console import asked, untrusted
 from reviews.console.base import (
     Button,
     Fact,
@@ -47,14 +49,15 @@ from wargaming.models import Run, Wargame
 
 class ApvAdmin(ReadOnlyAdmin):
     list_display = ("apv_code", "threat", "package", "seen_repository", "urgency", "state", "verdict", "due")
-    list_filter = ("status", "priority", "severity", "wargame_verdict", SeenRepository)
+    list_filter = ("status", "priority", "severity", "wargame_verdict", asked.Questioned, SeenRepository)
     search_fields = ("apv_code", "cve_id", "advisory_id", "package_name", "repository__name")
     search_help_text = _("Code, CVE, advisory, package or repository")
     sortable_by = ("apv_code", "urgency", "due")
     ordering = ("priority", "due_at", "pk")
 
     def rows(self, viewer: Viewer) -> QuerySet[APV]:
-        return APV.objects.filter(within_sight(viewer)).select_related("repository")
+        rows = APV.objects.filter(within_sight(viewer)).select_related("repository")
+        return rows.annotate(questioned=is_asked())
 
     def detail_rows(self, viewer: Viewer) -> QuerySet[APV]:
         return selectors.apvs(viewer)
@@ -78,7 +81,16 @@ class ApvAdmin(ReadOnlyAdmin):
 
     @display(description=_("status"))
     def state(self, apv: APV) -> SafeString:
-        return badge(apv.status, apv.get_status_display(), "state")
+        return asked.marked(apv, badge(apv.status, apv.get_status_display(), "state"))
+
+    def own_urls(self) -> list[URLPattern]:
+        def settle(request: HttpRequest, object_id: UUID, number: int) -> HttpResponse:
+            return asked.settle(self, request, object_id, number)
+
+        return [self.changing("<uuid:object_id>/questions/<int:number>/settle/", settle, "settle")]
+
+    def buttons(self, request: HttpRequest, row: APV) -> Sequence[Button]:
+        return asked.buttons(self, request, row)
 
     @display(description=_("verdict"))
     def verdict(self, apv: APV) -> SafeString:
@@ -117,6 +129,7 @@ class ApvAdmin(ReadOnlyAdmin):
                     Fact(_("suppress"), _("set it aside"), "link", f"{aside}?q={row.apv_code}"),
                 ),
             ),
+            asked.section(row),
             Section(
                 _("Why this priority"),
                 columns=(_("factor"), _("value"), _("adds")),

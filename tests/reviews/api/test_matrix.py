@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from immune.events.actors import SYSTEM
-from immune.models import ReportJob, Role, Scan
+from immune.models import Question, ReportJob, Role, Scan
 from immune.people.selectors import SCOPES
 from immune.people.services import create_token
 from reviews.api import docs
@@ -23,6 +23,7 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "reviews_claim": ("decide", True),
     "reviews_release": ("decide", True),
     "reviews_comment": ("decide", True),
+    "reviews_settle_question": ("decide", True),
     "decisions_list": ("read", False),
     "decisions_create": ("decide", True),
     "decisions_detail": ("read", True),
@@ -91,15 +92,17 @@ class Objects:
         report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
         self.names = {"apv_code": code, "name": "database"}
+        threat = review.items.get().apv
         self.ids = {
+            "reviews": Question.objects.create(apv=threat, kind="alias_removed", about="GHSA-1 - CVE-1").pk,
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,
             "reports": report.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
             "wargames": game,
-            "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
-            "advisories": review.items.get().apv.advisory_id,
+            "scenarios": made.attached(threat, by=cast.sol).pk,
+            "advisories": threat.advisory_id,
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
