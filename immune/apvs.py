@@ -96,7 +96,9 @@ def apply_findings(
             changes.opened += 1
         else:
             _refresh(log, apv, found, said, near, changes)
-    present = {(d.ecosystem, d.name) for d in reading.dependencies}
+    present: dict[Package, set[str]] = defaultdict(set)
+    for dependency in reading.dependencies:
+        present[dependency.ecosystem, dependency.name].add(dependency.version or "")
     standing = _still_reported(repository, known.values(), reading)
     for identity, apv in known.items():
         if apv.status not in LIVE:
@@ -123,6 +125,15 @@ def apply_findings(
                 log=log,
                 why="package_removed",
                 reason="The package is no longer required.",
+                scan_sees=False,
+            )
+        elif left := sorted(present[package] & set(apv.versions)):
+            move_apv(
+                apv,
+                to=APVStatus.RESOLVED,
+                log=log,
+                why="advisory_narrowed",
+                reason=f"The advisory no longer says that {', '.join(left)} is affected.",
                 scan_sees=False,
             )
         else:
