@@ -22,7 +22,10 @@ from immune.versions import base_ecosystem, normalize_name
 
 MAX_TEXT = 256 * 1024  # characters of details
 MAX_LINE = 8 * 1024  # characters of any other string
-MAX_ID = 256
+# As wide as what they are kept in; the longest real ones have some 50, 40 and 150 characters.
+MAX_ID = 120
+MAX_ECOSYSTEM = 60
+MAX_NAME = 300
 MAX_ITEMS = 50_000  # of any list: the longest real ones are a few thousand versions
 RANGE_TYPES = ("SEMVER", "ECOSYSTEM", "GIT")
 EVENT_KINDS = ("introduced", "fixed", "last_affected", "limit")
@@ -217,8 +220,8 @@ class _Reader:
         ecosystem = name = url = ""
         if entry.get("package") is not None:
             package = self.mapping(entry["package"], f"{path}.package")
-            ecosystem = self.text(package.get("ecosystem"), f"{path}.package.ecosystem", MAX_ID)
-            name = self.text(package.get("name"), f"{path}.package.name", MAX_LINE)
+            ecosystem = self.text(package.get("ecosystem"), f"{path}.package.ecosystem", MAX_ECOSYSTEM)
+            name = self.text(package.get("name"), f"{path}.package.name", MAX_NAME)
             url = self.optional_text(package, "purl", f"{path}.package.")
             if not ecosystem.strip() or not name.strip():
                 raise self.refuse(f"{path}.package", "an empty ecosystem or name")

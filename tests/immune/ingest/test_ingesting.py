@@ -250,6 +250,22 @@ def test_what_the_report_says_is_not_affected_is_set_aside_until_a_day_and_close
     assert Sighting.objects.get().suppressed
 
 
+def test_a_row_that_could_not_be_kept_may_be_the_one_that_was_there(here):
+    ingest(here, trivy(trivy_row("CVE-2026-1", "idna", "3.6"), trivy_row("CVE-2026-2", "flask", "1.0")))
+    done = ingest(here, trivy(trivy_row("CVE-2026-1", ["idna"], "3.6"), trivy_row("CVE-2026-2", "flask", "1.0")))
+    assert (done.refused_count, changed(done)) == (1, {})
+    assert set(APV.objects.values_list("status", flat=True)) == {"open"}
+
+
+def test_places_without_a_package_keep_nothing_that_the_report_lost(here):
+    def sarif(*results):
+        driver = {"tool": {"driver": {"name": "scanner"}}}
+        return {"version": "2.1.0", "runs": [{**driver, "results": [{"ruleId": "py/sql"}, *results]}]}
+
+    ingest(here, sarif({"ruleId": "CVE-2026-1", "properties": {"purl": "pkg:pypi/idna@3.6"}}))
+    assert changed(ingest(here, sarif())) == {"closed": 1}
+
+
 def test_a_place_without_a_package_is_refused_with_its_rule(here):
     result = {"ruleId": "py/sql-injection", "message": {"text": "x"}, "level": "error"}
     run = {"tool": {"driver": {"name": "CodeQL"}}, "results": [result]}
