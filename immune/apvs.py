@@ -23,6 +23,7 @@ from immune.reading import Reading
 from immune.severity import Severity
 from immune.suppression.services import set_aside_covered
 from immune.transitions import move_apv
+from immune.vex.standing import set_aside_as_stated
 
 Identity = tuple[int, str, str]
 
@@ -146,7 +147,7 @@ def apply_findings(
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
-    changes.suppressed = set_aside_covered(log, repository)
+    changes.suppressed = set_aside_covered(log, repository) + set_aside_as_stated(log, repository)
     return changes
 
 

@@ -30,6 +30,7 @@ from immune.models import Account, DependencyRow, ReportStream, Repository, Sigh
 from immune.people.selectors import EVERYTHING, Viewer
 from immune.services import Refused, request_scan
 from immune.suppression.services import set_aside_covered
+from immune.vex.standing import set_aside_as_stated
 
 STEP = 1000  # findings of one unit of work
 MAX_REFUSED = 1000  # kept with their reasons; all are counted
@@ -299,6 +300,7 @@ class _Taking:
         if self.counts.opened or self.counts.reopened:
             with act(self.actor) as log:
                 self.counts.suppressed += set_aside_covered(log, self.repository)
+                self.counts.suppressed += set_aside_as_stated(log, self.repository)
 
     def finish(self) -> None:
         """Says what was done, sets aside what a suppression covers, retires remedies nothing waits for, and asks for a reading

@@ -102,12 +102,25 @@ def suppress(
     return row
 
 
-def suppress_apv(log: Log, apv: APV, *, reason: str, until: datetime | str, by: Account | None) -> Suppression:
-    """Suppresses one APV, as part of a decision that was checked, until ``until`` (aware, or ISO text). Raises Moved or NotAllowed."""
+def suppress_apv(
+    log: Log,
+    apv: APV,
+    *,
+    reason: str,
+    until: datetime | str | None,
+    by: Account | None,
+    ground: str = "",
+    source: str = "",
+) -> Suppression:
+    """Suppresses one APV, as part of a decision or statement that was checked, until ``until`` (aware, or ISO text).
+
+    Raises Moved or NotAllowed."""
     end = parse_datetime(until) if isinstance(until, str) else until
     if end is None:
         raise ValueError(f"{until!r} is not a date and time")
-    row = Suppression.objects.create(apv=apv, reason=reason, author=by, expires_at=end)
+    row = Suppression.objects.create(
+        apv=apv, ground=ground, reason=reason, author=by, source=source[:300], expires_at=end
+    )
     move_apv(apv, to=APVStatus.SUPPRESSED, log=log, why="suppressed", reason=reason, remedy=None)
     _note(log, "suppression.made", row, {"apvs": 1})
     return row

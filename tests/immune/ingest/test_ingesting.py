@@ -18,7 +18,18 @@ from immune.findings import findings_in, packages_in
 from immune.ingest.knowing import confirm_again
 from immune.ingest.services import Overtaken, match_components_again
 from immune.inventory import Dependency, Inventory
-from immune.models import APV, AliasGroup, DependencyRow, Event, ReportStream, Repository, Scan, Sighting, Suppression
+from immune.models import (
+    APV,
+    AliasGroup,
+    DependencyRow,
+    Event,
+    ReportStream,
+    Repository,
+    Scan,
+    Sighting,
+    Suppression,
+    VexStatement,
+)
 from immune.models.apvs import APVStatus
 from immune.models.reports import Confirmation
 from immune.reading import Reading
@@ -232,8 +243,10 @@ def test_what_the_report_itself_suppresses_opens_nothing(here):
     }
     done = ingest(here, {"bomFormat": "CycloneDX", "specVersion": "1.5", "vulnerabilities": [vulnerability]})
     assert APV.objects.count() == 0
-    assert done.changes.suppressed == 0
-    assert "no live APV" in done.refused[0].reason, "what is said of nothing we know is not taken as done"
+    assert (done.changes.suppressed, done.refused) == (0, [])
+    assert VexStatement.objects.get().status == "not_affected", "it is kept for when somebody else sees it"
+    ingest(here, pip_audit(vulnerable("idna", "3.6", ("CVE-2026-5",))))
+    assert only().status == APVStatus.SUPPRESSED
 
 
 def test_what_the_report_says_is_not_affected_is_set_aside_until_a_day_and_closes_nothing(here, tmp_path):
