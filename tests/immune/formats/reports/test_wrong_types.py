@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from immune.formats import reports
 from immune.formats.reports import parse_in_batches, parse_report
 from immune.inventory import Unreadable
 
@@ -70,6 +71,11 @@ def read(document: Any) -> tuple[int, int]:
     rows = [len(one.findings) + len(one.statements) + len(one.components) for one in (whole, *parts)]
     assert sum(rows[1:]) == rows[0]
     return rows[0], len(whole.refused) + sum(len(one.refused) for one in parts)
+
+
+def test_every_reader_of_json_is_tried() -> None:
+    readers = {reader for _, reader in reports._KINDS}
+    assert {reports._reading("r", document) for document in DOCUMENTS.values()} == readers
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
