@@ -108,7 +108,6 @@ class World:
             "immunize": ("immune_repository_immunize", (self.cast.repository.pk,), {}),
             "send_report": (
                 "immune_repository_report",
-                "immune_apv_settle",
                 (self.cast.repository.pk,),
                 {"report": SimpleUploadedFile("trivy.json", b"{}")},
             ),
