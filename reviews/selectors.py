@@ -23,6 +23,7 @@ from django.db.models.functions import Cast, JSONObject
 from django.db.models.lookups import Contains
 from django.utils import timezone
 
+from immune import questions
 from immune.advisories.exploitation import NO_SIGNALS, signals_of
 from immune.models import APV, Advisory, Repository, Sighting
 from immune.models.advisories import SEVERITY_RANKS, Severity, severity_rank
@@ -58,11 +59,16 @@ def open_reviews(viewer: Viewer) -> QuerySet[Review]:
 
 
 def apvs(viewer: Viewer) -> QuerySet[APV]:
-    """Every APV the viewer may see, with the state of its latest review round as ``review_state``."""
+    """Every APV the viewer may see, with the state of its latest review round as ``review_state`` and whether a question to people is
+    open as ``questioned``."""
     return (
         APV.objects.filter(within_sight(viewer))
         .select_related("repository", "remedy", "group")
-        .annotate(review_state=Subquery(_latest_round("state")), review_id=Subquery(_latest_round("pk")))
+        .annotate(
+            review_state=Subquery(_latest_round("state")),
+            review_id=Subquery(_latest_round("pk")),
+            questioned=questions.is_asked(),
+        )
     )
 
 
@@ -238,8 +244,10 @@ def decisions(viewer: Viewer) -> QuerySet[Decision]:
 
 
 def decision_history(viewer: Viewer, apv: APV) -> QuerySet[Decision]:
-    """The decisions that hold for this APV, through whichever code of its remedy they were given."""
-    return decisions(viewer).filter(review__items__apv=apv)
+    """The decisions that hold for this APV, through whichever code of its remedy they were given, and those given of one that
+    was folded into it."""
+    items = ReviewItem.objects.filter(Q(apv=apv) | Q(apv__merged_into=apv))
+    return decisions(viewer).filter(review__in=items.values("review"))
 
 
 def overdue() -> Q:

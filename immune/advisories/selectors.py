@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import orjson
 from django.db.models import QuerySet
 
 from immune.advisories.osv import read_osv
@@ -59,7 +59,7 @@ def knowledge_of(packages: Iterable[tuple[str, str]]) -> Knowledge:
         for row in Advisory.objects.filter(pk__in=ordered[start : start + 500]).only(
             "pk", "group_id", "record", "source"
         ):
-            records.append(read_osv(json.loads(row.record), row.source))
+            records.append(read_osv(orjson.loads(row.record), row.source, digests=False))
             group_ids[row.pk] = row.group_id
     by_pk = _groups(set(group_ids.values()))
     return Knowledge(AdvisoryIndex(records), {pk: by_pk[group] for pk, group in group_ids.items()})

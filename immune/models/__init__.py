@@ -6,6 +6,7 @@ from immune.models.apvs import APV, APVNumber
 from immune.models.events import Delivery, Event
 from immune.models.freezes import Freeze
 from immune.models.people import Account, ApiToken, Role, Team
+from immune.models.questions import Question, QuestionKind
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
@@ -35,6 +36,8 @@ __all__ = [
     "Lease",
     "LocalNote",
     "LocalPullRequest",
+    "Question",
+    "QuestionKind",
     "Remedy",
     "ReportChunk",
     "ReportJob",

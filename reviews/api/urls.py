@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern] = [
     path("reviews/<str:apv_code>/claim", views.Claim.as_view()),
     path("reviews/<str:apv_code>/release", views.Release.as_view()),
     path("reviews/<str:apv_code>/comments", views.Comments.as_view()),
+    path("reviews/<str:apv_code>/questions/<int:pk>/settle", views.SettleQuestion.as_view()),
     path("reviews/<str:apv_code>/scenarios", scenarios.Scenarios.as_view()),
     path("scenarios/<uuid:pk>/accept", scenarios.AcceptScenario.as_view()),
     path("decisions/", views.Decisions.as_view()),

@@ -13,6 +13,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from immune import questions
+from immune.events.actors import Actor
 from immune.models import APV
 from immune.models.advisories import Severity
 from immune.models.apvs import APVStatus, Priority, Verdict
@@ -60,6 +62,7 @@ class Reviews(View):
             ),
             text_parameter("assignee", "account name of who holds a claim on it, or `me`"),
             OpenApiParameter("overdue", bool, description="whether it is past due and not settled"),
+            OpenApiParameter("questioned", bool, description="whether a question to people about it is open"),
             text_parameter("search", "part of a code, CVE, advisory or package"),
             OpenApiParameter("ordering", str, enum=list(ORDERS)),
         ],
@@ -73,7 +76,7 @@ class Reviews(View):
 
 
 def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
-    only(request, *FILTERS, "assignee", "overdue", "search", "ordering", "limit", "cursor")
+    only(request, *FILTERS, "assignee", "overdue", "questioned", "search", "ordering", "limit", "cursor")
     wanted = Q()
     for name, (column, choices) in FILTERS.items():
         if (value := given(request, name, choices)) is not None:
@@ -89,6 +92,8 @@ def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
         wanted &= Q(Exists(held))
     if (overdue := flag(request, "overdue")) is not None:
         wanted &= selectors.overdue() if overdue else ~selectors.overdue()
+    if (questioned := flag(request, "questioned")) is not None:
+        wanted &= Q(questioned=questioned)
     if (search := given(request, "search")) is not None:
         wanted &= selectors.matching(search)
     ordering = given(request, "ordering", ORDERS) or "priority"
@@ -118,6 +123,7 @@ class ReviewDetail(View):
         apv.review = selectors.latest_review(viewer(request), apv)  # type: ignore[attr-defined]
         apv.sources = selectors.sources_of(apv)  # type: ignore[attr-defined]
         apv.signals = selectors.signals_shown(apv)  # type: ignore[attr-defined]
+        apv.asked = questions.questions_about(apv)  # type: ignore[attr-defined]
         headers = {}
         if apv.review is not None:  # type: ignore[attr-defined]
             headers["ETag"] = f'"{apv.review.version}"'  # type: ignore[attr-defined]
@@ -179,6 +185,23 @@ def _shown(request: Request, review: Review, status: int = 200) -> Response:
     if found is None:
         raise Http404
     return Response(shapes.ReviewDetail(found).data, status=status, headers={"ETag": f'"{found.version}"'})
+
+
+class SettleQuestion(View):
+    """Says that a person has looked at what was asked about an APV."""
+
+    @extend_schema(
+        operation_id="reviews_settle_question",
+        request=None,
+        responses={200: shapes.QuestionShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, apv_code: str, pk: int) -> Response:
+        question = _apv(request, apv_code).questions.filter(pk=pk).first()
+        if question is None:
+            raise Http404
+        person = account(request)
+        settled = questions.settle(actor=Actor.of(person), viewer=viewer(request), question=question, account=person)
+        return Response(shapes.QuestionShape(settled).data)
 
 
 class Decisions(View):

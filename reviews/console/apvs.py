@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -17,24 +18,27 @@ from unfold.decorators import display
 from immune.models import APV, Sighting
 from immune.models.apvs import LIVE
 from immune.people.selectors import Viewer, within_sight
+from immune.questions import is_asked
 from immune.suppression.selectors import about, suppressions
 from immune.vex.selectors import statements_about
 from reviews import selectors
-from reviews.console.base import Fact, ReadOnlyAdmin, Section, badge, nothing, to, viewer
+from reviews.console import asked
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, badge, nothing, to, viewer
 from reviews.console.queue import SeenRepository, share_bar
 from reviews.templatetags.console import due_words, past, shown_line
 
 
 class ApvAdmin(ReadOnlyAdmin):
     list_display = ("apv_code", "threat", "package", "seen_repository", "urgency", "state", "verdict", "due")
-    list_filter = ("status", "priority", "severity", "wargame_verdict", SeenRepository)
+    list_filter = ("status", "priority", "severity", "wargame_verdict", asked.Questioned, SeenRepository)
     search_fields = ("apv_code", "cve_id", "advisory_id", "package_name", "repository__name")
     search_help_text = _("Code, CVE, advisory, package or repository")
     sortable_by = ("apv_code", "urgency", "due")
     ordering = ("priority", "due_at", "pk")
 
     def rows(self, viewer: Viewer) -> QuerySet[APV]:
-        return APV.objects.filter(within_sight(viewer)).select_related("repository")
+        rows = APV.objects.filter(within_sight(viewer)).select_related("repository")
+        return rows.annotate(questioned=is_asked())
 
     def detail_rows(self, viewer: Viewer) -> QuerySet[APV]:
         return selectors.apvs(viewer)
@@ -58,7 +62,16 @@ class ApvAdmin(ReadOnlyAdmin):
 
     @display(description=_("status"))
     def state(self, apv: APV) -> SafeString:
-        return badge(apv.status, apv.get_status_display(), "state")
+        return asked.marked(apv, badge(apv.status, apv.get_status_display(), "state"))
+
+    def own_urls(self) -> list[URLPattern]:
+        def settle(request: HttpRequest, object_id: UUID, number: int) -> HttpResponse:
+            return asked.settle(self, request, object_id, number)
+
+        return [self.changing("<uuid:object_id>/questions/<int:number>/settle/", settle, "settle")]
+
+    def buttons(self, request: HttpRequest, row: APV) -> Sequence[Button]:
+        return asked.buttons(self, request, row)
 
     @display(description=_("verdict"))
     def verdict(self, apv: APV) -> SafeString:
@@ -97,6 +110,7 @@ class ApvAdmin(ReadOnlyAdmin):
                     Fact(_("suppress"), _("set it aside"), "link", f"{aside}?q={row.apv_code}"),
                 ),
             ),
+            asked.section(row),
             Section(
                 _("Why this priority"),
                 columns=(_("factor"), _("value"), _("adds")),

@@ -72,6 +72,7 @@ _MOVE = {"from": TEXT, "to": TEXT, "why": TEXT}
 _WARGAME = {"apv_code": TEXT, "remedy": TEXT, "head": TEXT}
 _ROUND = {"remedy": TEXT_OR_NONE, "round": WHOLE}
 _SUPPRESSION = {"scope": TEXT, "ground": TEXT, "until": TEXT}
+_QUESTION = {"apv_code": TEXT, "question": TEXT, "number": WHOLE}
 _APV = {"apv_code": TEXT, "severity": TEXT, "priority": TEXT}
 
 # Every kind of event that is shown, with the fields it has (those of the first set must be there). Kinds that are not here are
@@ -80,6 +81,8 @@ SHAPES: dict[str, Shape] = {
     "apv.opened": Shape("apvs", "new_apv", {"apv_code": TEXT}, {**_APV, "advisory": TEXT, "package": TEXT}),
     "apv.updated": Shape("apvs", "apv_updated", {}, _APV),
     "apv.moved": Shape("apvs", "apv_moved", _MOVE, {**_MOVE, "apv_code": TEXT, "remedy": TEXT_OR_NONE}),
+    "question.asked": Shape("apvs", "question_asked", {}, _QUESTION),
+    "question.settled": Shape("apvs", "question_settled", {}, _QUESTION),
     "remedy.planned": Shape(
         "apvs",
         "remedy_planned",

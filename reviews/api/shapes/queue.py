@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from immune.models import APV, Sighting
+from immune.models import APV, Question, QuestionKind, Sighting
 from reviews.api.shapes.decisions import DecisionShape, SpokeShape
 from reviews.api.shapes.fields import Strict, Text, Verdict
 from reviews.api.shapes.wargames import WargameShape
@@ -21,6 +21,7 @@ class ReviewItem(serializers.ModelSerializer[APV]):
     remedy_id = serializers.UUIDField(allow_null=True)
     review_id = serializers.UUIDField(allow_null=True)
     review_state = serializers.CharField(allow_null=True)
+    questioned = serializers.BooleanField(help_text="whether a question to people about it is open")
     wargame_verdict = Verdict()
 
     class Meta:
@@ -28,7 +29,7 @@ class ReviewItem(serializers.ModelSerializer[APV]):
         fields = (
             "apv_code", "advisory_id", "cve_id", "severity", "score", "priority", "ecosystem", "package_name", "versions",
             "patch_strategy", "wargame_verdict", "wargame_confidence", "status", "reason", "repository", "repository_id",
-            "remedy_id", "review_id", "review_state", "due_at", "created_at", "updated_at",
+            "remedy_id", "review_id", "review_state", "questioned", "due_at", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -148,6 +149,18 @@ class SignalsShape(serializers.Serializer[Any]):
     kev_ransomware = serializers.BooleanField(allow_null=True)
 
 
+class QuestionShape(serializers.ModelSerializer[Question]):
+    """What only a person can settle. ``about``: the codes, states and ids it is about."""
+
+    kind = serializers.CharField(help_text=", ".join(QuestionKind.values))
+    settled_by = serializers.CharField(source="settled_by.shown_name", allow_null=True, default=None)
+
+    class Meta:
+        model = Question
+        fields = ("id", "kind", "about", "asked_at", "settled_at", "settled_by")
+        read_only_fields = fields
+
+
 class DetailAnswer(ReviewItem):
     """One APV with what its priority is made of, the latest round about it, who sees it and how it is exploited."""
 
@@ -156,10 +169,11 @@ class DetailAnswer(ReviewItem):
     review = ReviewDetail(allow_null=True)
     sources = SightingShape(many=True)
     signals = SignalsShape()
+    questions = QuestionShape(many=True, source="asked")
 
     class Meta:
         model = APV
-        fields = (*ReviewItem.Meta.fields, "scan_sees", "priority_factors", "sources", "signals", "review")
+        fields = (*ReviewItem.Meta.fields, "scan_sees", "priority_factors", "sources", "signals", "questions", "review")
         read_only_fields = fields
 
 

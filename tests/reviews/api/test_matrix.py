@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from immune.events.actors import SYSTEM
-from immune.models import Advisory, AdvisoryName, ReportJob, Role, Scan
+from immune.models import Advisory, AdvisoryName, Question, ReportJob, Role, Scan
 from immune.people.selectors import SCOPES, viewer_of
 from immune.people.services import create_token
 from reviews import campaigns
@@ -28,6 +28,7 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "reviews_claim": ("decide", True),
     "reviews_release": ("decide", True),
     "reviews_comment": ("decide", True),
+    "reviews_settle_question": ("decide", True),
     "decisions_list": ("read", False),
     "decisions_create": ("decide", True),
     "decisions_detail": ("read", True),
@@ -132,7 +133,7 @@ class Objects:
         scan = Scan.objects.create(repository=cast.repository, cause="asked")
         report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
-        apv = review.items.get().apv
+        threat = apv = review.items.get().apv
         AdvisoryName.objects.get_or_create(advisory_id=apv.advisory_id, name=apv.advisory_id)
         row = {"review_id": str(review.pk), "head_commit": "", "patch_digest": "", "version": 1}
         campaign = campaigns.start(
@@ -145,6 +146,7 @@ class Objects:
         self.names = {"apv_code": code, "name": "database"}
         self.ids = {
             "campaigns": campaign.pk,
+            "reviews": Question.objects.create(apv=threat, kind="alias_removed", about="GHSA-1 - CVE-1").pk,
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,

@@ -17,7 +17,7 @@ from schemathesis.checks import CHECKS
 
 from config.wsgi import application
 from immune.events.actors import SYSTEM
-from immune.models import Advisory, ReportJob, Role, Scan
+from immune.models import Advisory, Question, ReportJob, Role, Scan
 from immune.people.selectors import viewer_of
 from immune.people.services import create_token
 from reviews import campaigns
@@ -131,6 +131,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "decisions": decision,
             "repositories": str(cast.repository.pk),
             "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
+            "reviews": Question.objects.create(apv=review.items.all()[0].apv, kind="alias_removed", about="x").pk,
             "scans": str(scan.pk),
             "suppressions": made.set_aside(cast.repository, cast.rita).pk,
             "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),

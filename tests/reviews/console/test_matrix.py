@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, ReportJob, Role, Scan
+from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, Question, ReportJob, Role, Scan
 from reviews.models import Campaign, Decision, Review, ReviewState
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "suppress_package": {"lead", "admin"},
     "suppress_advisory": {"operator", "admin"},
     "end_anothers_suppression": {"reviewer", "lead", "admin"},
+    "settle_question": {"reviewer", "lead", "admin"},
     "cancel_wargame": {"reviewer", "lead", "operator", "admin"},
     "retry_wargame": {"reviewer", "lead", "operator", "admin"},
     "attach_scenario": {"reviewer", "lead", "operator", "admin"},
@@ -69,6 +70,7 @@ class World:
         self.decision = Decision.objects.get()
         self.threat = builders.apv(cast.repository, builders.advisory("GHSA-aside"), package="aside", status="open")
         AdvisoryName.objects.create(advisory_id="GHSA-aside", name="GHSA-aside")
+        self.question = Question.objects.create(apv=self.threat, kind="alias_removed", about="GHSA-aside - CVE-1")
         self.suppression = builders.set_aside(cast.repository, cast.sol, "held")
         self.record = Advisory.objects.get(pk=self.review.items.get().apv.advisory_id)
         self.campaign = Campaign.objects.create(
@@ -155,6 +157,7 @@ class World:
                 )
             },
             "end_anothers_suppression": ("immune_suppression_end", (self.suppression.pk,), {}),
+            "settle_question": ("immune_apv_settle", (self.threat.pk, self.question.pk), {}),
             "cancel_wargame": ("wargaming_wargame_cancel", (self.queued.pk,), {"reason": "not needed"}),
             "retry_wargame": (
                 "wargaming_wargame_retry",
@@ -203,6 +206,7 @@ class World:
             self.cast.sol,
             self.threat,
             self.suppression,
+            self.question,
             self.queued,
             self.scenario,
         ):
@@ -225,6 +229,7 @@ class World:
                 "suppress_package": lambda: self.threat.status == "suppressed",
                 "suppress_advisory": lambda: self.threat.status == "suppressed",
                 "end_anothers_suppression": lambda: self.suppression.ended_at is not None,
+                "settle_question": lambda: self.question.settled_at is not None,
                 "cancel_wargame": lambda: self.queued.state == "cancelled",
                 "retry_wargame": lambda: Wargame.objects.filter(retry_of=self.ended).exists(),
                 "attach_scenario": lambda: self.ended.apv.scenarios.filter(name="other").exists(),
@@ -272,6 +277,7 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "suppress_apv",
         "suppress_package",
         "end_anothers_suppression",
+        "settle_question",
         "cancel_wargame",
         "retry_wargame",
         "attach_scenario",
@@ -318,7 +324,7 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
         "immune_apitoken_rotate",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
-        "immune_repository_report", "immune_repository_merging", "immune_aftermath_revert",
+        "immune_repository_report", "immune_repository_merging", "immune_aftermath_revert", "immune_apv_settle",
     } | set(test_policies.CHANGES.values())  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
