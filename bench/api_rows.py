@@ -39,8 +39,8 @@ STATEMENTS = (
        SELECT n, gen_random_uuid() AS id, gen_random_uuid() AS remedy, gen_random_uuid() AS review, gen_random_uuid() AS decision,
               (%(repositories)s::uuid[])[1 + n %% {repositories}] AS repository, (%(groups)s::bigint[])[1 + n %% {groups}] AS grp,
               n < %(open)s AS waits, n >= %(open)s AND n < 2 * %(open)s AS decided,
-              now() + (n * 7919 %% 100000 - 20000) * interval '1 minute' AS due,
-              now() - (n * 104729 %% 86400) * interval '1 minute' - interval '1 hour' AS born
+              now() + (n::bigint * 7919 %% 100000 - 20000) * interval '1 minute' AS due,
+              now() - (n::bigint * 104729 %% 86400) * interval '1 minute' - interval '1 hour' AS born
        FROM generate_series(0, %(apvs)s - 1) n""",
     """INSERT INTO remedies (id, repository_id, ecosystem, package_name, from_version, target_version, strategy, bump, state, branch,
               base_commit, head_commit, patch, patch_digest, changes, manifest_digests, reason,

@@ -26,7 +26,7 @@ from reviews.console import untrusted
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, found_in, report, viewer
 
 if TYPE_CHECKING:
-    from reviews.console.lists import ApvAdmin
+    from reviews.console.apvs import ApvAdmin
 
 
 class Questioned(SimpleListFilter):

@@ -169,7 +169,7 @@ def met(case: Any, world: dict[str, Any]) -> Any:
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     database=None,

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('immune', '0010_policies'),
-        ('reviews', '0002_campaigns_and_list_orders'),
+        ('reviews', '0003_decision_list_orders'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
