@@ -189,6 +189,27 @@ VARIABLES: dict[str, Variable] = {
     ),
     "CHECKPOINT_SECONDS": Variable(900, whole(10, 86_400), "Seconds between two checkpoints."),
     "SWEEP_SECONDS": Variable(10, whole(1, 3600), "Seconds between two looks for work left behind."),
+    "OPEN_PULL_REQUESTS_PER_REPOSITORY": Variable(
+        10, whole(0, 100_000), "Pull requests of ours open in one repository at a time. 0: no limit."
+    ),
+    "OPEN_PULL_REQUESTS": Variable(
+        200, whole(0, 1_000_000), "Pull requests of ours open in all repositories at a time. 0: no limit."
+    ),
+    "MERGES_PER_HOUR_PER_REPOSITORY": Variable(
+        20, whole(0, 100_000), "Approved changes merged in one repository within an hour. 0: no limit."
+    ),
+    "MERGES_PER_HOUR": Variable(
+        200, whole(0, 1_000_000), "Approved changes merged in all repositories within an hour. 0: no limit."
+    ),
+    "LOOP_DAYS": Variable(30, whole(0, 3650), "Days within which a package proposed back and forth stops. 0: never."),
+    "LOOP_CLOSED": Variable(
+        3,
+        whole(0, 1000),
+        "Proposals for one package closed unmerged in those days, after which a person is asked. 0: never.",
+    ),
+    "BALANCE_SECONDS": Variable(
+        15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
+    ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(
         90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."

@@ -230,6 +230,7 @@ DAY = 86_400
 # What is done again and again; beat and the embedded process read the same table.
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
+    Duty("balance", ENV["BALANCE_SECONDS"], "immune.homeostasis.balance.look", "events"),
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
@@ -242,6 +243,12 @@ DUTIES = (
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
 PRIORITY_DUE_DAYS: list[int] = ENV["PRIORITY_DUE_DAYS"]
+OPEN_PULL_REQUESTS_PER_REPOSITORY: int = ENV["OPEN_PULL_REQUESTS_PER_REPOSITORY"]
+OPEN_PULL_REQUESTS: int = ENV["OPEN_PULL_REQUESTS"]
+MERGES_PER_HOUR_PER_REPOSITORY: int = ENV["MERGES_PER_HOUR_PER_REPOSITORY"]
+MERGES_PER_HOUR: int = ENV["MERGES_PER_HOUR"]
+LOOP_DAYS: int = ENV["LOOP_DAYS"]
+LOOP_CLOSED: int = ENV["LOOP_CLOSED"]
 VEX_SUPPRESSION_DAYS: int = ENV["VEX_SUPPRESSION_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 WARGAME_CONCURRENCY = ENV["WARGAME_CONCURRENCY"]

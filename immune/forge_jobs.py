@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from immune import claims, reading, work
@@ -21,10 +21,11 @@ from immune.forges import base
 from immune.forges.base import Answer, Done, Failed, Forge, Refused
 from immune.forges.store import ForgeNotConfigured, forge_of
 from immune.git_process import GitError
+from immune.homeostasis import admission
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
-from immune.remedies import AUTHOR, EPOCH, commit_message, retire_moot
+from immune.remedies import AUTHOR, EPOCH, commit_message, order_job, retire_moot
 from immune.services import mirror_of, request_scan
 from immune.suppression.services import suppress_apv
 from immune.transitions import move_apv, move_remedy
@@ -34,8 +35,17 @@ STALE = "stale"
 
 
 def run(job: ForgeJob, lost: threading.Event) -> None:
-    """Attempts one claimed job and closes it with the forge's answer. Raises claims.LostClaim when it is no longer ours."""
+    """Attempts one claimed job and closes it with the forge's answer. Raises claims.LostClaim when it is no longer ours.
+
+    Where the caps leave no place for it, it goes back unattempted (``immune.homeostasis.admission``).
+    """
     remedy = job.remedy
+    if job.kind == ForgeJobKind.OPEN_PULL_REQUEST and remedy.state not in LIVE_REMEDIES:
+        # It was superseded while it waited: nothing is opened only to be closed.
+        claims.finish(job, to=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="superseded")
+        return
+    if not admission.may_begin(job):
+        return
     try:
         answer = _attempt(job, remedy, forge_of(remedy.repository))
     except ForgeNotConfigured as error:
@@ -46,6 +56,7 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
         _wait(job, answer)
     else:
         _close(job, answer)
+        admission.settle()  # what ended may have left a place
 
 
 def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
@@ -221,6 +232,11 @@ def _opened(log: Log, job: ForgeJob, remedy: Remedy, answer: Done[base.PullReque
     changes = {"pull_request_number": pull.number, "pull_request_url": pull.url}
     if remedy.state == RemedyState.PLANNED:
         move_remedy(remedy, to=RemedyState.PROPOSED, log=log, why="pull_request_opened", **changes)
+    elif remedy.state not in LIVE_REMEDIES:
+        # Superseded while it was being opened: what nobody waits for does not stay open.
+        Remedy.objects.filter(pk=remedy.pk, pull_request_number=None).update(**changes)
+        order_job(log, remedy, ForgeJobKind.CLOSE, cause=f"superseded:{remedy.pk}")
+        return
     if job.head_commit != remedy.head_commit:
         return
     for apv in remedy.apvs.filter(status=APVStatus.REMEDIATING):
@@ -290,10 +306,15 @@ def give_up(job: ForgeJob, error: str) -> None:
     _close(job, Failed(base.Failure.UNREACHABLE, f"given up after {job.attempts} attempts: {error}"))
 
 
+def _claimable() -> QuerySet[ForgeJob]:
+    """What is not held: a job without a place waits unclaimed until it is given one."""
+    return ForgeJob.objects.filter(held="").select_related("remedy__repository")
+
+
 FORGE = work.Kind(
     name="forge",
     queue="forge",
-    rows=ForgeJob.objects.select_related("remedy__repository").all,
+    rows=_claimable,
     run=run,
     give_up=give_up,
     scope=lambda repository: Q(remedy__repository=repository),

@@ -2,6 +2,7 @@
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
 from immune.models.apvs import APV, APVNumber
+from immune.models.balance import Balance
 from immune.models.events import Delivery, Event
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
@@ -22,6 +23,7 @@ __all__ = [
     "AffectedPackage",
     "AliasGroup",
     "ApiToken",
+    "Balance",
     "Delivery",
     "DependencyRow",
     "EpssRow",

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
+from immune.homeostasis.states import State
 from immune.models import APV, Advisory, ApiToken, ReportJob, Repository, Scan, Sighting, Suppression
 from immune.models.apvs import Verdict as Verdicts
 from immune.models.suppressions import Ground, SuppressionScope
@@ -164,7 +165,14 @@ class DecisionShape(serializers.ModelSerializer[Decision]):
         job = decision.job
         if job is None:
             return None
-        return {"id": str(job.pk), "kind": job.kind, "state": job.state, "reason": job.reason, "message": job.message}
+        return {
+            "id": str(job.pk),
+            "kind": job.kind,
+            "state": job.state,
+            "reason": job.reason,
+            "message": job.message,
+            "held": job.held,
+        }
 
 
 class DecisionPage(serializers.Serializer[Any]):
@@ -493,6 +501,17 @@ class ReportPage(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
 
 
+class BalanceShape(serializers.Serializer[Any]):
+    """How the whole is doing (docs/homeostasis.md)."""
+
+    state = serializers.CharField(allow_null=True, help_text=f"{', '.join(State)}; null before the first look")
+    since = serializers.DateTimeField(allow_null=True)
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="the figures that ask for the state")
+    held = serializers.DictField(
+        child=serializers.IntegerField(), help_text="forge jobs that wait for a place, by the reason, within sight"
+    )
+
+
 class StatsShape(serializers.Serializer[Any]):
     pending = serializers.IntegerField()
     claimed = serializers.IntegerField()
@@ -511,6 +530,7 @@ class StatsShape(serializers.Serializer[Any]):
     )
     live_apvs_by_severity = serializers.DictField(child=serializers.IntegerField())
     decisions_by_type = serializers.DictField(child=serializers.IntegerField())
+    balance = BalanceShape()
 
 
 class AdvisoryItem(serializers.ModelSerializer[Advisory]):
