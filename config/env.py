@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +96,13 @@ def origins(value: str) -> list[str]:
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
             raise ValueError("origins such as https://example.org, separated by commas")
     return found
+
+
+def networks(value: str) -> list[Any]:
+    try:
+        return [ip_network(part) for part in words(value)]
+    except ValueError:
+        raise ValueError("networks such as 10.1.0.0/16, separated by commas") from None
 
 
 def due_days(value: str) -> list[int]:
@@ -209,6 +217,21 @@ VARIABLES: dict[str, Variable] = {
     ),
     "BALANCE_SECONDS": Variable(
         15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
+    ),
+    "SITE_URL": Variable(
+        "", url("http", "https"), "The address people reach this site at; put into notices. Empty: no links."
+    ),
+    "EMAIL_HOST": Variable("", text, "The server that takes our mail. Empty: no mail is sent."),
+    "EMAIL_PORT": Variable(587, whole(1, 65535), "Its port."),
+    "EMAIL_SECURITY": Variable("starttls", one_of("starttls", "tls", "none"), "How the way to it is kept from others."),
+    "EMAIL_HOST_USER": Variable("", text, "The name to sign in to it with."),
+    "EMAIL_HOST_PASSWORD": Variable("", text, "The password to sign in to it with.", secret=True),
+    "EMAIL_FROM": Variable("immune@localhost", text, "The address our mail comes from."),
+    "PAGERDUTY_URL": Variable(
+        "https://events.pagerduty.com/v2/enqueue", url("https", "http"), "Where PagerDuty takes events (Events API v2)."
+    ),
+    "NOTICE_PRIVATE_NETWORKS": Variable(
+        [], networks, "Networks that notices may go to although they are not public, such as 10.1.0.0/16. Empty: none."
     ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(

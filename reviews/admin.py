@@ -20,8 +20,9 @@ from immune.models import (
     Suppression,
     Team,
 )
-from reviews.console import given_up, lists, people, queue, set_aside, work
+from reviews.console import given_up, lists, notices, people, queue, set_aside, work
 from reviews.models import Decision, Review
+from reviews.notices.models import Notice, NoticeChannel
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
@@ -39,6 +40,8 @@ for model, page in {
     ForgeJob: work.ForgeJobAdmin,
     Event: work.EventAdmin,
     Delivery: given_up.DeliveryAdmin,
+    NoticeChannel: notices.ChannelAdmin,
+    Notice: notices.NoticeAdmin,
     Account: people.AccountAdmin,
     Team: people.TeamAdmin,
     ApiToken: people.TokenAdmin,

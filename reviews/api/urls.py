@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from reviews.api import docs, holdings, problems, reports, scenarios, status, suppressions, tokens, views
+from reviews.api import docs, holdings, notices, problems, reports, scenarios, status, suppressions, tokens, views
 
 urlpatterns: list[URLPattern] = [
     path("reviews/", views.Reviews.as_view()),
@@ -37,6 +37,14 @@ urlpatterns: list[URLPattern] = [
     path("tokens/", tokens.Tokens.as_view()),
     path("tokens/<uuid:pk>/rotate", tokens.RotateToken.as_view()),
     path("tokens/<uuid:pk>/revoke", tokens.RevokeToken.as_view()),
+    path("channels/", notices.Channels.as_view()),
+    path("channels/<uuid:pk>/change", notices.ChangeChannel.as_view()),
+    path("channels/<uuid:pk>/rotate", notices.RotateChannel.as_view()),
+    path("channels/<uuid:pk>/remove", notices.RemoveChannel.as_view()),
+    path("channels/<uuid:pk>/try", notices.TryChannel.as_view()),
+    path("notices/", notices.Notices.as_view()),
+    path("notices/<uuid:pk>", notices.NoticeDetail.as_view()),
+    path("notices/<uuid:pk>/redeliver", notices.RedeliverNotice.as_view()),
     path("health", status.Health.as_view()),
     path("health/ready", status.HealthReady.as_view()),
     path("health/live", status.HealthLive.as_view()),

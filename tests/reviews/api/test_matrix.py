@@ -58,6 +58,9 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
 }
 # About tokens, which belong to accounts and not to teams: tests of their own, in test_tokens.
 OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
+# The same of channels, in test_channels.
+OF_ACCOUNTS |= {f"channels_{name}" for name in ("list", "create", "change", "rotate", "remove", "try")}
+OF_ACCOUNTS |= {"notices_list", "notices_detail", "notices_redeliver"}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
