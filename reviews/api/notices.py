@@ -142,8 +142,8 @@ class ChangeChannel(View):
 
     @extend_schema(operation_id="channels_change", request=ChannelChange, responses={200: ChannelShape, **WRITE_ERRORS})
     def post(self, request: Request, pk: Any) -> Response:
-        row = _channel(request, pk)
         data = valid(ChannelChange, request)
+        row = _channel(request, pk)
         row = services.change_channel(account=account(request), viewer=viewer(request), channel=row, **data)
         return Response(ChannelShape(row).data)
 

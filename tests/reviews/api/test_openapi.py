@@ -20,6 +20,7 @@ from immune.events.actors import SYSTEM
 from immune.models import ReportJob, Role, Scan
 from immune.people.services import create_token
 from reviews.api import docs
+from reviews.notices.models import Notice, NoticeChannel
 from tests.environment import ROOT
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
@@ -99,6 +100,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
     decision = session(cast.rita).decide(decided, "escalate").json()["id"]
     scan = Scan.objects.create(repository=cast.repository, cause="asked")
     token, _ = create_token(actor=SYSTEM, account=admin, name="another", scopes=["read"])
+    channel = NoticeChannel.objects.create(team=cast.team, name="theirs", kind="mail", topics=["reviews"])
     # Django ends a connection with the request, and its test client, used above, restores that; here the test's own
     # transaction lives on the connection.
     for signal in (request_started, request_finished):
@@ -115,6 +117,8 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "suppressions": made.set_aside(cast.repository, cast.rita).pk,
             "scenarios": str(made.attached(review.items.all()[0].apv, by=cast.sol).pk),
             "tokens": str(token.pk),
+            "channels": str(channel.pk),
+            "notices": str(Notice.objects.create(channel=channel, key="test:1", state="done").pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },
     }
