@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,6 +110,13 @@ def origins(value: str) -> list[str]:
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
             raise ValueError("origins such as https://example.org, separated by commas")
     return found
+
+
+def networks(value: str) -> list[Any]:
+    try:
+        return [ip_network(part) for part in words(value)]
+    except ValueError:
+        raise ValueError("networks such as 10.1.0.0/16, separated by commas") from None
 
 
 def due_days(value: str) -> list[int]:
@@ -230,6 +238,42 @@ VARIABLES: dict[str, Variable] = {
     ),
     "CHECKPOINT_SECONDS": Variable(900, whole(10, 86_400), "Seconds between two checkpoints."),
     "SWEEP_SECONDS": Variable(10, whole(1, 3600), "Seconds between two looks for work left behind."),
+    "OPEN_PULL_REQUESTS_PER_REPOSITORY": Variable(
+        10, whole(0, 100_000), "Pull requests of ours open in one repository at a time. 0: no limit."
+    ),
+    "OPEN_PULL_REQUESTS": Variable(
+        200, whole(0, 1_000_000), "Pull requests of ours open in all repositories at a time. 0: no limit."
+    ),
+    "MERGES_PER_HOUR_PER_REPOSITORY": Variable(
+        20, whole(0, 100_000), "Approved changes merged in one repository within an hour. 0: no limit."
+    ),
+    "MERGES_PER_HOUR": Variable(
+        200, whole(0, 1_000_000), "Approved changes merged in all repositories within an hour. 0: no limit."
+    ),
+    "LOOP_DAYS": Variable(30, whole(0, 3650), "Days within which a package proposed back and forth stops. 0: never."),
+    "LOOP_CLOSED": Variable(
+        3,
+        whole(0, 1000),
+        "Proposals for one package closed unmerged in those days, after which a person is asked. 0: never.",
+    ),
+    "BALANCE_SECONDS": Variable(
+        15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
+    ),
+    "SITE_URL": Variable(
+        "", url("http", "https"), "The address people reach this site at; put into notices. Empty: no links."
+    ),
+    "EMAIL_HOST": Variable("", text, "The server that takes our mail. Empty: no mail is sent."),
+    "EMAIL_PORT": Variable(587, whole(1, 65535), "Its port."),
+    "EMAIL_SECURITY": Variable("starttls", one_of("starttls", "tls", "none"), "How the way to it is kept from others."),
+    "EMAIL_HOST_USER": Variable("", text, "The name to sign in to it with."),
+    "EMAIL_HOST_PASSWORD": Variable("", text, "The password to sign in to it with.", secret=True),
+    "EMAIL_FROM": Variable("immune@localhost", text, "The address our mail comes from."),
+    "PAGERDUTY_URL": Variable(
+        "https://events.pagerduty.com/v2/enqueue", url("https", "http"), "Where PagerDuty takes events (Events API v2)."
+    ),
+    "NOTICE_PRIVATE_NETWORKS": Variable(
+        [], networks, "Networks that notices may go to although they are not public, such as 10.1.0.0/16. Empty: none."
+    ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(
         90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."

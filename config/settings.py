@@ -230,6 +230,7 @@ DAY = 86_400
 # What is done again and again; beat and the embedded process read the same table.
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
+    Duty("balance", ENV["BALANCE_SECONDS"], "immune.homeostasis.balance.look", "events"),
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
@@ -241,10 +242,28 @@ DUTIES = (
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
     Duty("reconcile", ENV["RECONCILE_SECONDS"], "immune.reconciling.reconcile_all", "forge"),
     Duty("watch_merges", ENV["RECONCILE_SECONDS"], "immune.aftermath.watch_all", "forge"),
+    Duty("notices", DAY, "reviews.notices.sending.gather", "notify", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
 PRIORITY_DUE_DAYS: list[int] = ENV["PRIORITY_DUE_DAYS"]
+OPEN_PULL_REQUESTS_PER_REPOSITORY: int = ENV["OPEN_PULL_REQUESTS_PER_REPOSITORY"]
+OPEN_PULL_REQUESTS: int = ENV["OPEN_PULL_REQUESTS"]
+MERGES_PER_HOUR_PER_REPOSITORY: int = ENV["MERGES_PER_HOUR_PER_REPOSITORY"]
+MERGES_PER_HOUR: int = ENV["MERGES_PER_HOUR"]
+LOOP_DAYS: int = ENV["LOOP_DAYS"]
+LOOP_CLOSED: int = ENV["LOOP_CLOSED"]
+SITE_URL: str = ENV["SITE_URL"]
+EMAIL_HOST: str = ENV["EMAIL_HOST"]
+EMAIL_PORT: int = ENV["EMAIL_PORT"]
+EMAIL_USE_TLS = ENV["EMAIL_SECURITY"] == "starttls"
+EMAIL_USE_SSL = ENV["EMAIL_SECURITY"] == "tls"
+EMAIL_HOST_USER: str = ENV["EMAIL_HOST_USER"]
+EMAIL_HOST_PASSWORD: str = ENV["EMAIL_HOST_PASSWORD"]
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = ENV["EMAIL_FROM"]
+PAGERDUTY_URL: str = ENV["PAGERDUTY_URL"]
+NOTICE_PRIVATE_NETWORKS: list[Any] = ENV["NOTICE_PRIVATE_NETWORKS"]
 VEX_SUPPRESSION_DAYS: int = ENV["VEX_SUPPRESSION_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 WARGAME_CONCURRENCY = ENV["WARGAME_CONCURRENCY"]
@@ -328,6 +347,10 @@ SPECTACULAR_SETTINGS = {
         "Confirmation": "immune.models.reports.Confirmation",
         "SuppressionScope": "immune.models.suppressions.SuppressionScope",
         "Ground": "immune.models.suppressions.Ground",
+        "NoticeState": "reviews.notices.models.NoticeState",
+        "ChannelKind": "reviews.notices.models.ChannelKind",
+        "NoticePace": "reviews.notices.models.Pace",
+        "NoticeTopic": ["threats", "reviews", "decisions", "refusals", "alarms"],
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

@@ -24,10 +24,11 @@ from immune.forges import base
 from immune.forges.base import Answer, Done, Failed, Forge, Refused
 from immune.forges.store import ForgeNotConfigured, ForgeUnavailable, forge_of
 from immune.git_process import GitError
+from immune.homeostasis import admission
 from immune.models import Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
-from immune.remedies import AUTHOR, EPOCH, commit_message, retire_moot
+from immune.remedies import AUTHOR, EPOCH, commit_message, order_job, retire_moot
 from immune.services import mirror_of, request_scan
 from immune.suppression.services import suppress_apv
 from immune.transitions import move_apv, move_remedy
@@ -39,8 +40,17 @@ TEAM = "team:"
 
 
 def run(job: ForgeJob, lost: threading.Event) -> None:
-    """Attempts one claimed job and closes it with the forge's answer. Raises claims.LostClaim when it is no longer ours."""
+    """Attempts one claimed job and closes it with the forge's answer. Raises claims.LostClaim when it is no longer ours.
+
+    Where the caps leave no place for it, it goes back unattempted (``immune.homeostasis.admission``).
+    """
     remedy = job.remedy
+    if job.kind == ForgeJobKind.OPEN_PULL_REQUEST and remedy.state not in LIVE_REMEDIES:
+        # It was superseded while it waited: nothing is opened only to be closed.
+        claims.finish(job, to=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="superseded")
+        return
+    if not admission.may_begin(job):
+        return
     try:
         answer = _attempt(job, remedy, forge_of(remedy.repository))
     except ForgeNotConfigured as error:
@@ -58,6 +68,7 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
         _wait(job, answer)
     else:
         _close(job, answer)
+        admission.settle()  # what ended may have left a place
 
 
 def _is_queued(job: ForgeJob, answer: Failed) -> bool:
@@ -326,6 +337,11 @@ def _opened(log: Log, job: ForgeJob, remedy: Remedy, answer: Done[base.PullReque
     changes = {"pull_request_number": pull.number, "pull_request_url": pull.url}
     if remedy.state == RemedyState.PLANNED:
         move_remedy(remedy, to=RemedyState.PROPOSED, log=log, why="pull_request_opened", **changes)
+    elif remedy.state not in LIVE_REMEDIES:
+        # Superseded while it was being opened: what nobody waits for does not stay open.
+        Remedy.objects.filter(pk=remedy.pk, pull_request_number=None).update(**changes)
+        order_job(log, remedy, ForgeJobKind.CLOSE, cause=f"superseded:{remedy.pk}")
+        return
     if job.head_commit != remedy.head_commit:
         return
     for apv in remedy.apvs.filter(status=APVStatus.REMEDIATING):
@@ -399,8 +415,8 @@ def give_up(job: ForgeJob, error: str) -> None:
 
 
 def _claimable() -> QuerySet[ForgeJob]:
-    """What is not held: a merge waits, unclaimed, while its repository is frozen."""
-    return ForgeJob.objects.select_related("remedy__repository").exclude(freezes.held_merges())
+    """What is not held: a job without a place waits unclaimed until it is given one, a merge while its repository is frozen."""
+    return ForgeJob.objects.filter(held="").select_related("remedy__repository").exclude(freezes.held_merges())
 
 
 FORGE = work.Kind(

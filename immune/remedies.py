@@ -11,10 +11,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db.models import Q
+from django.utils import timezone
 
 from immune import git
 from immune.advisories.selectors import Knowledge, knowledge_of
@@ -25,6 +27,7 @@ from immune.formats import detect, limits
 from immune.formats.requirements_edit import CannotEdit, change_pin
 from immune.git import Identity, Mirror
 from immune.git_process import GitError
+from immune.homeostasis.loops import Before, loop_in
 from immune.inventory import Note, Unreadable
 from immune.models import APV, ForgeJob, Remedy, Repository
 from immune.models.aftermaths import BACK
@@ -127,6 +130,9 @@ def _propose(
     if plan.target is None or not closes or not (target or any(apv in closes for apv in fresh)):
         return 0
     if live is None and not again and target is None and _was_rejected(bench.repository, package, plan.target):
+        return 0
+    if not again and target is None and (circle := _circle(bench.repository, package, current, plan.target)):
+        _stop_circling(actor, package, plan.target, [apv for apv in fresh if apv in closes], circle)
         return 0
     try:
         change = prepare_change(bench, package, plan.target, frozenset(apv.group.canonical_id for apv in closes))
@@ -409,6 +415,10 @@ def supersede(log: Log, remedy: Remedy, *, why: str, because: str) -> None:
     had_pull = remedy.state == RemedyState.PROPOSED
     move_remedy(remedy, to=RemedyState.SUPERSEDED, log=log, why=why, reason=because)
     APV.objects.filter(remedy=remedy).update(remedy=None)
+    # What still waits to be opened never is; what is being opened just now is closed when the forge has answered.
+    remedy.jobs.filter(kind=ForgeJobKind.OPEN_PULL_REQUEST, state=ForgeJobState.PENDING).update(
+        state=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="superseded", held=""
+    )
     if had_pull:
         order_job(log, remedy, ForgeJobKind.CLOSE, cause=f"superseded:{remedy.pk}")
 
@@ -449,6 +459,33 @@ def _was_rejected(repository: Repository, package: Package, target: str) -> bool
         )
         .exists()
     )
+
+
+def _circle(repository: Repository, package: Package, current: str, target: str) -> str:
+    """Why proposing this once more would go round in circles; empty when it would not."""
+    since = timezone.now() - timedelta(days=settings.LOOP_DAYS)
+    rows = Remedy.objects.filter(
+        repository=repository, ecosystem=package[0], package_name=package[1], created_at__gt=since
+    )
+    history = [Before(*row) for row in rows.values_list("from_version", "target_version", "state")]
+    return loop_in(history, from_version=current, to_version=target, most_closed=settings.LOOP_CLOSED)
+
+
+def _stop_circling(actor: Actor, package: Package, target: str, apvs: list[APV], circle: str) -> None:
+    """Leaves the APVs to a person, who goes on by asking for the repository to be immunized again."""
+    reason = f"Not proposed again, since it goes round in circles: {circle}. Ask for it again to go on all the same."
+    if not apvs:
+        return
+    with act(actor) as log:
+        for apv in apvs:
+            if apv.status != APVStatus.FAILED:
+                move_apv(apv, to=APVStatus.FAILED, log=log, why="loop", reason=reason)
+        log.record(
+            "remedy.looped",
+            subject=f"repository:{apvs[0].repository_id}",
+            repository=apvs[0].repository_id,
+            data={"package": ":".join(package), "to": target, "apvs": [apv.apv_code for apv in apvs]},
+        )
 
 
 def _say_no_fix(actor: Actor, plan: Plan, apvs: Iterable[APV]) -> None:

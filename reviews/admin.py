@@ -30,6 +30,7 @@ from reviews.console import (
     decided,
     freezes,
     given_up,
+    notices,
     people,
     policies,
     queue,
@@ -39,6 +40,7 @@ from reviews.console import (
     work,
 )
 from reviews.models import Campaign, Decision, ReflexRule, Review, Rule
+from reviews.notices.models import Notice, NoticeChannel
 from wargaming.models import Wargame
 
 admin.site.unregister(Group)
@@ -61,6 +63,8 @@ for model, page in {
     ForgeJob: work.ForgeJobAdmin,
     Event: work.EventAdmin,
     Delivery: given_up.DeliveryAdmin,
+    NoticeChannel: notices.ChannelAdmin,
+    Notice: notices.NoticeAdmin,
     Account: people.AccountAdmin,
     Team: people.TeamAdmin,
     ApiToken: people.TokenAdmin,

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from immune.models import APV, Account, Advisory, ForgeJob, Remedy, Repository
 from immune.models.apvs import Verdict
+from reviews.notices.models import Notice, NoticeAttempt, NoticeChannel  # noqa: F401 - Django looks for tables here
 from reviews.policies.models import AutomaticSwitch, ReflexFiring, ReflexRule, Rule, RuleKind, RuleVersion, SwitchState
 from wargaming.models import Wargame
 

@@ -3,6 +3,7 @@
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
 from immune.models.aftermaths import Aftermath
 from immune.models.apvs import APV, APVNumber
+from immune.models.balance import Balance
 from immune.models.events import Delivery, Event
 from immune.models.freezes import Freeze
 from immune.models.people import Account, ApiToken, Role, Team
@@ -26,6 +27,7 @@ __all__ = [
     "Aftermath",
     "AliasGroup",
     "ApiToken",
+    "Balance",
     "Delivery",
     "DependencyRow",
     "EpssRow",

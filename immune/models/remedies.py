@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from immune.homeostasis.room import Held
 from immune.models.repositories import Repository
 from immune.models.work import Work
 
@@ -92,6 +93,16 @@ class ForgeJobState(models.TextChoices):
     CANCELLED = "cancelled", _("cancelled")
 
 
+class HeldBecause(models.TextChoices):
+    """Why a job waits although it could be carried out (``immune.homeostasis.room.Held``, with words for people)."""
+
+    REPOSITORY_FULL = Held.REPOSITORY_FULL, _("the repository has as many open pull requests as it may")
+    ALL_FULL = Held.ALL_FULL, _("there are as many open pull requests as there may be")
+    REPOSITORY_PACE = Held.REPOSITORY_PACE, _("the repository had as many merges in the last hour as it may")
+    ALL_PACE = Held.ALL_PACE, _("there were as many merges in the last hour as there may be")
+    EMERGENCY = Held.EMERGENCY, _("nothing new is proposed in an emergency")
+
+
 class ForgeJob(Work):
     """One thing to be done at the forge, written in the same transaction as its cause, closed with what the forge said."""
 
@@ -106,6 +117,9 @@ class ForgeJob(Work):
     reason = models.CharField(_("reason"), max_length=60, blank=True)
     message = models.TextField(_("what the forge said"), blank=True)
     result = models.JSONField(default=dict)
+    # Written by ``immune.homeostasis.admission`` alone: why it waits without being claimed, and when it was given a place.
+    held = models.CharField(_("held because"), max_length=20, choices=HeldBecause, blank=True)
+    admitted_at = models.DateTimeField(_("given a place"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
@@ -113,7 +127,10 @@ class ForgeJob(Work):
         db_table = "forge_jobs"
         verbose_name = _("forge job")
         verbose_name_plural = _("forge jobs")
-        indexes = [models.Index(fields=["state", "due_at"], name="ix_forge_jobs_due")]
+        indexes = [
+            models.Index(fields=["state", "due_at"], name="ix_forge_jobs_due"),
+            models.Index(fields=["kind", "admitted_at"], name="ix_forge_jobs_admitted"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["remedy", "kind", "head_commit", "round", "cause"], name="forge_jobs_once_per_cause"

@@ -25,6 +25,7 @@ from reviews.api.access import account, viewer
 from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
 from reviews.api.pages import Order, page
 from reviews.decisions import Asked, Suppression
+from reviews.live.figures import shown_balance
 from reviews.models import Decision, Review
 
 # Name of the filter → the column, and what may be asked for (None: any text).
@@ -111,7 +112,8 @@ class Stats(View):
 
     @extend_schema(operation_id="reviews_stats", responses={200: shapes.StatsShape, **ERRORS})
     def get(self, request: Request) -> Response:
-        return Response(selectors.stats(viewer(request)))
+        found = selectors.stats(viewer(request))
+        return Response({**found, "balance": shown_balance(viewer(request))})
 
 
 class ReviewDetail(View):

@@ -101,6 +101,8 @@ def unfold(name: str) -> dict[str, Any]:
                         _item(_("Reports"), "upload_file", "immune_reportjob_changelist"),
                         _item(_("Forge jobs"), "merge", "immune_forgejob_changelist"),
                         _item(_("Events"), "history", "immune_event_changelist"),
+                        _item(_("Channels"), "notifications_active", "reviews_noticechannel_changelist"),
+                        _item(_("Notices"), "send", "reviews_notice_changelist"),
                         _item(_("Deliveries"), "outbox", "immune_delivery_changelist", "operate"),
                         _item(_("Dead letters"), "report", "immune_delivery_dead_letters", "operate"),
                     ],

@@ -361,10 +361,15 @@ class ReportJobAdmin(ReadOnlyAdmin):
         )
 
 
+def _waits(row: ForgeJob) -> str:
+    """Why a job is not begun, in words; empty when nothing holds it."""
+    return str(row.get_held_display()) if row.held and row.state == ForgeJobState.PENDING else ""
+
+
 class ForgeJobAdmin(ReadOnlyAdmin):
     list_display = ("what", "seen_remedy", "seen_repository", "status", "seen_message", "attempts", "created_at")
     list_display_links = ("what",)
-    list_filter = ("state", "kind")
+    list_filter = ("state", "kind", "held")
     search_fields = ("remedy__package_name", "remedy__repository__name", "head_commit", "cause")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "pk")
@@ -391,7 +396,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
 
     @display(description=_("what the forge said"))
     def seen_message(self, row: ForgeJob) -> SafeString:
-        return shown_line(row.message or row.reason, 120)
+        return shown_line(_waits(row) or row.message or row.reason, 120)
 
     def heading(self, row: ForgeJob) -> str:
         return untrusted.plain(f"{row.get_kind_display()} · {row.remedy}", 100)
@@ -404,6 +409,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("state"), self.status(row), "html"),
                     Fact(_("waits for the end of a freeze"), _held_until(row), "when"),
+                    Fact(_("waits because"), _waits(row)),
                     Fact(_("reason"), row.reason),
                     Fact(_("what the forge said"), row.message, "text"),
                     Fact(_("head"), row.head_commit),

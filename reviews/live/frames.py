@@ -192,6 +192,10 @@ SHAPES: dict[str, Shape] = {
     "decision.withdrawn": Shape(
         "decisions", "decision_withdrawn", {"type": TEXT}, {**_ROUND, "decision": TEXT, "type": TEXT}
     ),
+    "forge_job.held": Shape("decisions", "action_held", {"kind": TEXT, "reason": TEXT}, {"remedy": TEXT}),
+    "forge_job.admitted": Shape("decisions", "action_admitted", {"kind": TEXT}, {"remedy": TEXT}),
+    "remedy.looped": Shape("apvs", "remedy_looped", {}, {"package": TEXT, "to": TEXT, "apvs": TEXTS}),
+    "balance.moved": Shape("stats", "balance_moved", {"from": TEXT, "to": TEXT}, {"reasons": TEXTS}, everyone=True),
     "forge_job.finished": Shape(
         "decisions",
         "action_finished",

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from immune import forge_jobs, freezes, work
 from immune.events.actors import SYSTEM
-from immune.models import Event, ForgeJob, Freeze, Role
+from immune.events.log import act
+from immune.models import Balance, Event, ForgeJob, Freeze, Role
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
 from immune.people.selectors import EVERYTHING, viewer_of
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def cast(db: None) -> Cast:
+    now = timezone.now()
+    Balance.objects.create(state="rest", since=now, looked_at=now)
     return Cast()
 
 
@@ -62,6 +65,22 @@ def never_armed(cast: Cast, review: Review) -> None:
 
 def disarmed(cast: Cast, review: Review) -> None:
     automatic.disarm(SYSTEM, "The merge before was followed by red checks.")
+
+
+def alarmed(cast: Cast, review: Review) -> None:
+    merged = made.alarmed(cast.repository, package="another")
+    with act(SYSTEM) as log:
+        found = {"remedy": str(merged.remedy_id), "merge": "c" * 40, "cause": "checks_red"}
+        log.record("aftermath.alarmed", subject=f"aftermath:{merged.pk}", repository=cast.repository.pk, data=found)
+    work.run_all("delivery")
+
+
+def inflamed(cast: Cast, review: Review) -> None:
+    Balance.objects.update(state="inflammation")
+
+
+def not_looked_at(cast: Cast, review: Review) -> None:
+    Balance.objects.update(looked_at=timezone.now() - timedelta(minutes=6))
 
 
 def frozen(cast: Cast, review: Review) -> None:
@@ -114,7 +133,8 @@ def proved_again(cast: Cast, review: Review) -> None:
 @pytest.mark.parametrize(
     "stands_against",
     [
-        never_armed, disarmed, frozen, claimed, commented, escalated, ran_elsewhere, ran_within_limits_only, unaccepted,
+        never_armed, disarmed, alarmed, inflamed, not_looked_at, frozen, claimed, commented, escalated,
+        ran_elsewhere, ran_within_limits_only, unaccepted,
         not_reproduced, refused_before, rebased, proved_again,
     ],
 )  # fmt: skip

@@ -43,7 +43,14 @@ class DecisionShape(serializers.ModelSerializer[Decision]):
         job = decision.job
         if job is None:
             return None
-        return {"id": str(job.pk), "kind": job.kind, "state": job.state, "reason": job.reason, "message": job.message}
+        return {
+            "id": str(job.pk),
+            "kind": job.kind,
+            "state": job.state,
+            "reason": job.reason,
+            "message": job.message,
+            "held": job.held,
+        }
 
 
 class DecisionPage(serializers.Serializer[Any]):

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from immune.homeostasis.states import State
 from immune.models import APV, Question, QuestionKind, Sighting
 from reviews.api.shapes.decisions import DecisionShape, SpokeShape
 from reviews.api.shapes.fields import Strict, Text, Verdict
@@ -181,6 +182,17 @@ class CommentRequest(Strict):
     text = Text(max_length=10_000)
 
 
+class BalanceShape(serializers.Serializer[Any]):
+    """How the whole is doing (docs/homeostasis.md)."""
+
+    state = serializers.CharField(allow_null=True, help_text=f"{', '.join(State)}; null before the first look")
+    since = serializers.DateTimeField(allow_null=True)
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="the figures that ask for the state")
+    held = serializers.DictField(
+        child=serializers.IntegerField(), help_text="forge jobs that wait for a place, by the reason, within sight"
+    )
+
+
 class StatsShape(serializers.Serializer[Any]):
     pending = serializers.IntegerField()
     claimed = serializers.IntegerField()
@@ -199,3 +211,4 @@ class StatsShape(serializers.Serializer[Any]):
     )
     live_apvs_by_severity = serializers.DictField(child=serializers.IntegerField())
     decisions_by_type = serializers.DictField(child=serializers.IntegerField())
+    balance = BalanceShape()

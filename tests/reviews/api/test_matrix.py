@@ -101,6 +101,9 @@ OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
 OF_ANOTHER = {("decisions_withdraw", 403), ("campaigns_end", 403)}
 # More than one right will do: tests of their own, in test_policies.
 ONE_OF_SEVERAL_RIGHTS = {"automatic_disarm", "freezes_end"}
+# The same of channels, in test_channels.
+OF_ACCOUNTS |= {f"channels_{name}" for name in ("list", "create", "change", "rotate", "remove", "try")}
+OF_ACCOUNTS |= {"notices_list", "notices_detail", "notices_redeliver"}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},

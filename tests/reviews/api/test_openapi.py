@@ -24,6 +24,7 @@ from reviews import campaigns
 from reviews.api import docs
 from reviews.bulk import Seen
 from reviews.decisions import Asked
+from reviews.notices.models import Notice, NoticeChannel
 from tests.environment import ROOT
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
@@ -111,6 +112,7 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
         seen=[Seen(review, review.head_commit, review.patch_digest, review.version)],
     )
     token, _ = create_token(actor=SYSTEM, account=admin, name="another", scopes=["read"])
+    channel = NoticeChannel.objects.create(team=cast.team, name="theirs", kind="mail", topics=["reviews"])
     # Django ends a connection with the request, and its test client, used above, restores that; here the test's own
     # transaction lives on the connection.
     for signal in (request_started, request_finished):
@@ -139,6 +141,8 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "policies": str(made.rule("policy").rule_id),
             "reflexes": str(made.rule("reflex").rule_id),
             "freezes": made.freeze(cast.repository).pk,
+            "channels": str(channel.pk),
+            "notices": str(Notice.objects.create(channel=channel, key="test:1", state="done").pk),
             "wargames": str(review.items.all()[0].wargame_id),
         },
     }

@@ -55,7 +55,7 @@ def many(cast: Cast) -> None:
     [
         ("/hitl/reviews/", 1),
         ("/hitl/reviews/?ordering=severity&overdue=false&assignee=me&search=e", 1),
-        ("/hitl/reviews/stats", 6),
+        ("/hitl/reviews/stats", 8),
         ("/hitl/decisions/", 3),
         ("/hitl/suppressions/?holding=true&package=p", 1),
         ("/hitl/repositories/", 1),

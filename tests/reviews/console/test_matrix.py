@@ -12,6 +12,7 @@ from django.urls import get_resolver, reverse
 
 from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, Question, ReportJob, Role, Scan
 from reviews.models import Campaign, Decision, Review, ReviewState
+from reviews.notices.models import Notice, NoticeChannel
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
 from tests.reviews.console import test_policies
@@ -45,6 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     "accept_scenario": {"reviewer", "lead", "admin"},
     "replay": {"operator", "admin"},
     "replay_letter": {"operator", "admin"},
+    "create_channel": {"lead", "admin"},
+    "change_channel": {"lead", "admin"},
+    "redeliver": {"lead", "admin"},
     "create_account": {"admin"},
     "create_team": {"admin"},
     "create_token": {"admin"},
@@ -82,6 +86,8 @@ class World:
         self.scenario = builders.attached(self.ended.apv, by=cast.sol, package="one")
         self.alarm = builders.alarmed(cast.repository)
         self.delivery = Delivery.objects.create(event=Event.objects.latest("position"), handler="x", state="parked")
+        self.channel = NoticeChannel.objects.create(team=cast.team, name="theirs", kind="mail", topics=["reviews"])
+        self.notice = Notice.objects.create(channel=self.channel, key="test:1", state="parked")
         self.token = ApiToken.objects.create(
             account=cast.sol, name="t", prefix="imm_t", digest="t", scopes=["read"], expires_at="2999-01-01T00:00Z"
         )
@@ -176,6 +182,13 @@ class World:
             "accept_scenario": ("reviews_review_accept", (review.pk, self.scenario.pk), {}),
             "replay": ("immune_delivery_replay", (self.delivery.pk,), {}),
             "replay_letter": ("immune_delivery_replay_letter", (), {"letter": f"delivery:{self.delivery.pk}"}),
+            "create_channel": (
+                "reviews_noticechannel_create",
+                (),
+                {"name": "new", "kind": "mail", "team": str(self.cast.team.pk), "topic": ["reviews"], "pace": "digest"},
+            ),
+            "change_channel": ("reviews_noticechannel_switch", (self.channel.pk,), {}),
+            "redeliver": ("reviews_notice_redeliver", (self.notice.pk,), {}),
             "create_account": (
                 "immune_account_create",
                 (),
@@ -209,6 +222,8 @@ class World:
             self.question,
             self.queued,
             self.scenario,
+            self.channel,
+            self.notice,
         ):
             row.refresh_from_db()
         return bool(
@@ -236,6 +251,9 @@ class World:
                 "accept_scenario": lambda: self.scenario.accepted_by is not None,
                 "replay": lambda: self.delivery.state == "pending",
                 "replay_letter": lambda: self.delivery.state == "pending",
+                "create_channel": lambda: NoticeChannel.objects.filter(name="new").exists(),
+                "change_channel": lambda: not self.channel.is_on,
+                "redeliver": lambda: self.notice.state == "pending",
                 "create_account": lambda: Account.objects.filter(username="new").exists(),
                 "create_team": lambda: self.cast.team._meta.model.objects.filter(name="new").exists(),
                 "create_token": lambda: ApiToken.objects.filter(name="new").exists(),
@@ -324,7 +342,11 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_team_create", "immune_suppression_create", "immune_suppression_end", "immune_apitoken_create", "immune_apitoken_revoke",
         "immune_apitoken_rotate",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
-        "immune_repository_report", "immune_repository_merging", "immune_aftermath_revert", "immune_apv_settle",
+        "immune_repository_merging", "immune_aftermath_revert", "immune_apv_settle",
+        "immune_repository_report", "reviews_noticechannel_create", "reviews_noticechannel_switch",
+        # One rule with switching; tests/reviews/notices has them.
+        "reviews_noticechannel_rotate", "reviews_noticechannel_try", "reviews_noticechannel_remove",
+        "reviews_notice_redeliver",
     } | set(test_policies.CHANGES.values())  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
