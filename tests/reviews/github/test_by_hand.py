@@ -111,8 +111,10 @@ def test_a_webhook_only_names_what_to_look_at_and_what_none_told_of_is_found_and
     }
     raw = json.dumps(lie).encode()
     headers = {"X-GitHub-Event": "pull_request", "X-GitHub-Delivery": "delivery-1"}
+    seen = world.server.count("GET", "/pulls/1$")
     hints.take({**headers, "X-Hub-Signature-256": signature(raw, b"a secret of some length")}, raw)
     work_off()
+    assert world.server.count("GET", "/pulls/1$") > seen, "it was looked at, without waiting for the duty"
     remedy.refresh_from_db()
     assert (remedy.state, states(remedy.repository)) == ("proposed", {"click": "in_review"}), (
         "GitHub itself is believed"
