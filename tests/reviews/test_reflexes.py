@@ -19,6 +19,8 @@ from reviews.policies import services as policies
 from tests.reviews import cast as made
 from tests.reviews.cast import Cast
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def cast(db: None) -> Cast:
