@@ -58,7 +58,14 @@ def test_a_decision_and_the_job_it_gives_the_forge_are_one(
     assert found["confidence_override"] == 0.5
     assert found["holds_for"] == sorted(review.items.values_list("apv__apv_code", flat=True))
     job = ForgeJob.objects.get()
-    assert found["job"] == {"id": str(job.pk), "kind": action, "state": "pending", "reason": "", "message": ""}
+    assert found["job"] == {
+        "id": str(job.pk),
+        "kind": action,
+        "state": "pending",
+        "reason": "",
+        "message": "",
+        "held": "",
+    }
     assert job.head_commit == review.head_commit
     assert job.cause == f"decision:{found['id']}"
     review.refresh_from_db()
