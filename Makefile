@@ -64,6 +64,7 @@ reset: setup  ## forget everything the embedded profile keeps in var/
 lock: setup  ## compile the pinned requirements from the short ones
 	$(LOCK) -o requirements.txt requirements.in
 	$(LOCK) -o requirements-dev.txt requirements-dev.in
+	for tool in wargaming/renewal/pinned/*.in; do $(LOCK) --universal -o $${tool%.in}.txt $$tool; done
 
 clean:  ## remove what setup and the tools made; var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles

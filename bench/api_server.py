@@ -28,14 +28,37 @@ LIST = """
 SELECT a.apv_code, a.advisory_id, a.cve_id, a.severity, a.score, a.priority, a.ecosystem, a.package_name, a.versions,
        a.patch_strategy, a.wargame_verdict, a.wargame_confidence, a.status, a.reason, r.name AS repository,
        a.repository_id, a.remedy_id, v.id AS review_id, v.state AS review_state, a.due_at, a.created_at, a.updated_at
-FROM (SELECT * FROM apv_reviews WHERE status <> 'merged' ORDER BY priority, due_at, id LIMIT 51) a
+FROM (SELECT * FROM apv_reviews a WHERE {where} ORDER BY {order} LIMIT 51) a
 JOIN repositories r ON r.id = a.repository_id
 LEFT JOIN LATERAL (
   SELECT w.id, w.state FROM reviews w JOIN review_items i ON i.review_id = w.id WHERE i.apv_id = a.id
   ORDER BY w.opened_at DESC, w.round DESC LIMIT 1
 ) v ON true
-ORDER BY a.priority, a.due_at, a.id
+ORDER BY {order}
 """
+WHERE = {
+    "severity": "severity = %s",
+    "priority": "priority = %s",
+    "strategy": "patch_strategy = %s",
+    "verdict": "wargame_verdict = %s",
+    "status": "status = %s",
+    "package": "package_name = %s",
+    "repository": "repository_id = (SELECT id FROM repositories WHERE name = %s)",
+    "assignee": """EXISTS (SELECT 1 FROM reviews v JOIN review_items i ON i.review_id = v.id JOIN accounts c ON c.id = v.claimed_by_id
+                   WHERE i.apv_id = a.id AND c.username = %s AND v.state = 'claimed' AND v.claimed_until > now())""",
+    "overdue": "due_at < now() AND status NOT IN ('resolved', 'withdrawn', 'merged', 'suppressed') AND %s::bool",
+    "search": "UPPER(apv_code || ' ' || cve_id || ' ' || advisory_id || ' ' || package_name) LIKE '%%' || UPPER(%s) || '%%'",
+}
+RANK = " ".join(
+    f"WHEN a.severity = '{name}' THEN {rank}"
+    for rank, name in enumerate(("CRITICAL", "HIGH", "UNKNOWN", "MEDIUM", "LOW", "NONE"))
+)
+ORDER = {
+    "priority": "a.priority, a.due_at, a.id",
+    "severity": f"CASE {RANK} ELSE 0 END, a.due_at, a.id",
+    **{name: f"a.{name}, a.id" for name in ("due_at", "created_at", "updated_at")},
+    **{f"-{name}": f"a.{name} DESC, a.id DESC" for name in ("due_at", "created_at", "updated_at")},
+}
 STATS = (
     """SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'claimed'),
        count(*) FILTER (WHERE due_at < now()) FROM reviews WHERE state <> 'decided'""",
@@ -59,8 +82,11 @@ def _answer(data: Any) -> HttpResponse:
 
 
 def bare_list(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.dict()
+    order = ORDER[asked.pop("ordering", "priority")]
+    where = " AND ".join(["TRUE" if "status" in asked else "status <> 'merged'", *(WHERE[name] for name in asked)])
     with connection.cursor() as cursor:
-        cursor.execute(LIST)
+        cursor.execute(LIST.format(where=where, order=order), list(asked.values()))
         names = [column[0] for column in cursor.description]
         return _answer({"items": [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]})
 

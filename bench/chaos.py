@@ -1,6 +1,6 @@
 """`make chaos`: the long game of `tests.chaos`, with a table of what was killed and what held.
 
-    python -m bench.chaos [--remedies 200] [--seed 1 --seed 2 …] [--rounds 6] [--minutes 30] [--wargames] [--write]
+    python -m bench.chaos [--remedies 200] [--seed 1 --seed 2 …] [--rounds 6] [--minutes 30] [--wargames] [--forge github] [--write]
 
 Exit code 0 when every promise held in every game, 1 otherwise. ``--write`` puts the table into docs/reliability.md.
 """
@@ -29,6 +29,9 @@ def main(words: list[str]) -> int:
         "--minutes", type=float, default=20, help="how long everything may take to end after the last blow"
     )
     parser.add_argument("--wargames", action="store_true", help="with real wargames, which takes far longer")
+    parser.add_argument(
+        "--forge", choices=("local", "github"), default="local", help="whose pull requests are decided on"
+    )
     parser.add_argument("--write", action="store_true", help="add the rows to docs/reliability.md")
     parser.add_argument("--keep-logs", type=Path, help="a folder for the processes' output")
     asked = parser.parse_args(words)
@@ -46,6 +49,7 @@ def main(words: list[str]) -> int:
                 rounds=asked.rounds,
                 settle_seconds=asked.minutes * 60,
                 wargames=asked.wargames,
+                forge=asked.forge,
             )
             with tempfile.TemporaryDirectory(prefix="immune-chaos-") as name:
                 outcome = play(options, Path(name) / "game", _tell(time.monotonic()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +71,20 @@ def webhook_secrets(value: str) -> list[str]:
     return found
 
 
+def registry(value: str) -> str:
+    """An address without credentials, which have a variable of their own and must not be logged with it."""
+    found = urlsplit(value.strip())
+    if value.strip() and (found.scheme not in ("http", "https") or not found.hostname or "@" in found.netloc):
+        raise ValueError("empty or an http(s) address without credentials")
+    return value.strip()
+
+
+def may_carry_secrets(address: str) -> bool:
+    """Whether credentials may be sent to an address: encrypted, or without leaving this machine."""
+    found = urlsplit(address)
+    return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def cast(value: str) -> str:
         if value.strip() not in choices:
@@ -95,6 +110,13 @@ def origins(value: str) -> list[str]:
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
             raise ValueError("origins such as https://example.org, separated by commas")
     return found
+
+
+def networks(value: str) -> list[Any]:
+    try:
+        return [ip_network(part) for part in words(value)]
+    except ValueError:
+        raise ValueError("networks such as 10.1.0.0/16, separated by commas") from None
 
 
 def due_days(value: str) -> list[int]:
@@ -174,6 +196,19 @@ VARIABLES: dict[str, Variable] = {
         365, whole(0, 100_000), "Days that evidence is kept which no decision rests on. 0: for ever."
     ),
     "LAYER_CACHE_MB": Variable(4096, whole(64, 1_000_000), "Size limit of the environment cache."),
+    "REMEDY_PIN_CHECKS": Variable(
+        True, flag, "Whether the index is asked if a pin's new version fits the other pins before it is proposed."
+    ),
+    "PYPI_INDEX_URL": Variable(
+        "", registry, "The Python index that lock files are renewed from. Empty: the one uv is configured for."
+    ),
+    "PYPI_INDEX_CREDENTIALS": Variable(
+        "", text, "user:password for that index; never shown to a resolver.", secret=True
+    ),
+    "NPM_REGISTRY_URL": Variable(
+        "", registry, "The npm registry that lock files are renewed from. Empty: the one npm is configured for."
+    ),
+    "NPM_REGISTRY_TOKEN": Variable("", text, "A token for that registry; never shown to a resolver.", secret=True),
     "FORGE": Variable("local", one_of("local", "github"), "Where branches and pull requests are made by default."),
     "GITHUB_TOKEN": Variable("", text, "A token with contents and pull request permissions.", secret=True),
     "GITHUB_APP_ID": Variable("", digits, "The GitHub App's id, instead of a token."),
@@ -181,6 +216,20 @@ VARIABLES: dict[str, Variable] = {
     "GITHUB_REPO_OWNER": Variable("", text, "Owner of the repository used when a name has none."),
     "GITHUB_REPO_NAME": Variable("", text, "Repository used when none is named."),
     "GITHUB_API_URL": Variable("https://api.github.com", url("http", "https"), "The REST address (GitHub Enterprise)."),
+    "GITHUB_CA_FILE": Variable(
+        "", text, "The authority that signed GitHub's certificate, as a file (GitHub Enterprise)."
+    ),
+    "GITHUB_WRITE_PAUSE_MS": Variable(
+        1000, whole(0, 60_000), "Milliseconds between two changes; GitHub asks for 1000."
+    ),
+    "GITHUB_REVIEWER_TOKEN": Variable(
+        "", text, "A second account's token, which asks for changes on our pull requests.", secret=True
+    ),
+    "GITHUB_LEADS": Variable([], words, "Who gets what is escalated: logins, or team:name for a team of the owner."),
+    "RECONCILE_SECONDS": Variable(
+        300, whole(10, 86_400), "Seconds between two looks for what webhooks missed at GitHub."
+    ),
+    "AFTERMATH_HOURS": Variable(72, whole(0, 8760), "Hours for which a merge is watched. 0: not at all."),
     "GITHUB_WEBHOOK_SECRETS": Variable(
         [], webhook_secrets, "One secret, or two while rotating; opens /hooks/github.", secret=True
     ),
@@ -194,6 +243,42 @@ VARIABLES: dict[str, Variable] = {
     ),
     "CHECKPOINT_SECONDS": Variable(900, whole(10, 86_400), "Seconds between two checkpoints."),
     "SWEEP_SECONDS": Variable(10, whole(1, 3600), "Seconds between two looks for work left behind."),
+    "OPEN_PULL_REQUESTS_PER_REPOSITORY": Variable(
+        10, whole(0, 100_000), "Pull requests of ours open in one repository at a time. 0: no limit."
+    ),
+    "OPEN_PULL_REQUESTS": Variable(
+        200, whole(0, 1_000_000), "Pull requests of ours open in all repositories at a time. 0: no limit."
+    ),
+    "MERGES_PER_HOUR_PER_REPOSITORY": Variable(
+        20, whole(0, 100_000), "Approved changes merged in one repository within an hour. 0: no limit."
+    ),
+    "MERGES_PER_HOUR": Variable(
+        200, whole(0, 1_000_000), "Approved changes merged in all repositories within an hour. 0: no limit."
+    ),
+    "LOOP_DAYS": Variable(30, whole(0, 3650), "Days within which a package proposed back and forth stops. 0: never."),
+    "LOOP_CLOSED": Variable(
+        3,
+        whole(0, 1000),
+        "Proposals for one package closed unmerged in those days, after which a person is asked. 0: never.",
+    ),
+    "BALANCE_SECONDS": Variable(
+        15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
+    ),
+    "SITE_URL": Variable(
+        "", url("http", "https"), "The address people reach this site at; put into notices. Empty: no links."
+    ),
+    "EMAIL_HOST": Variable("", text, "The server that takes our mail. Empty: no mail is sent."),
+    "EMAIL_PORT": Variable(587, whole(1, 65535), "Its port."),
+    "EMAIL_SECURITY": Variable("starttls", one_of("starttls", "tls", "none"), "How the way to it is kept from others."),
+    "EMAIL_HOST_USER": Variable("", text, "The name to sign in to it with."),
+    "EMAIL_HOST_PASSWORD": Variable("", text, "The password to sign in to it with.", secret=True),
+    "EMAIL_FROM": Variable("immune@localhost", text, "The address our mail comes from."),
+    "PAGERDUTY_URL": Variable(
+        "https://events.pagerduty.com/v2/enqueue", url("https", "http"), "Where PagerDuty takes events (Events API v2)."
+    ),
+    "NOTICE_PRIVATE_NETWORKS": Variable(
+        [], networks, "Networks that notices may go to although they are not public, such as 10.1.0.0/16. Empty: none."
+    ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(
         90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."

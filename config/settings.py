@@ -230,18 +230,40 @@ DAY = 86_400
 # What is done again and again; beat and the embedded process read the same table.
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
+    Duty("balance", ENV["BALANCE_SECONDS"], "immune.homeostasis.balance.look", "events"),
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("reconsider", 600, "reviews.automatic.reconsider", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
+    Duty("reconcile", ENV["RECONCILE_SECONDS"], "immune.reconciling.reconcile_all", "forge"),
+    Duty("watch_merges", ENV["RECONCILE_SECONDS"], "immune.aftermath.watch_all", "forge"),
+    Duty("notices", DAY, "reviews.notices.sending.gather", "notify", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
 PRIORITY_DUE_DAYS: list[int] = ENV["PRIORITY_DUE_DAYS"]
+OPEN_PULL_REQUESTS_PER_REPOSITORY: int = ENV["OPEN_PULL_REQUESTS_PER_REPOSITORY"]
+OPEN_PULL_REQUESTS: int = ENV["OPEN_PULL_REQUESTS"]
+MERGES_PER_HOUR_PER_REPOSITORY: int = ENV["MERGES_PER_HOUR_PER_REPOSITORY"]
+MERGES_PER_HOUR: int = ENV["MERGES_PER_HOUR"]
+LOOP_DAYS: int = ENV["LOOP_DAYS"]
+LOOP_CLOSED: int = ENV["LOOP_CLOSED"]
+SITE_URL: str = ENV["SITE_URL"]
+EMAIL_HOST: str = ENV["EMAIL_HOST"]
+EMAIL_PORT: int = ENV["EMAIL_PORT"]
+EMAIL_USE_TLS = ENV["EMAIL_SECURITY"] == "starttls"
+EMAIL_USE_SSL = ENV["EMAIL_SECURITY"] == "tls"
+EMAIL_HOST_USER: str = ENV["EMAIL_HOST_USER"]
+EMAIL_HOST_PASSWORD: str = ENV["EMAIL_HOST_PASSWORD"]
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = ENV["EMAIL_FROM"]
+PAGERDUTY_URL: str = ENV["PAGERDUTY_URL"]
+NOTICE_PRIVATE_NETWORKS: list[Any] = ENV["NOTICE_PRIVATE_NETWORKS"]
 VEX_SUPPRESSION_DAYS: int = ENV["VEX_SUPPRESSION_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 WARGAME_BUILDS = ENV["WARGAME_BUILDS"]
@@ -249,6 +271,16 @@ WARGAME_CONCURRENCY = ENV["WARGAME_CONCURRENCY"]
 WARGAME_MACHINE_CONCURRENCY: int = ENV["WARGAME_MACHINE_CONCURRENCY"]
 EVIDENCE_DAYS: int = ENV["EVIDENCE_DAYS"]
 LAYER_CACHE_MB = ENV["LAYER_CACHE_MB"]
+
+REMEDY_PIN_CHECKS: bool = ENV["REMEDY_PIN_CHECKS"]
+PYPI_INDEX_URL, PYPI_INDEX_CREDENTIALS = ENV["PYPI_INDEX_URL"], ENV["PYPI_INDEX_CREDENTIALS"]
+NPM_REGISTRY_URL, NPM_REGISTRY_TOKEN = ENV["NPM_REGISTRY_URL"], ENV["NPM_REGISTRY_TOKEN"]
+for _registry, _credentials in (
+    ("PYPI_INDEX_URL", "PYPI_INDEX_CREDENTIALS"),
+    ("NPM_REGISTRY_URL", "NPM_REGISTRY_TOKEN"),
+):
+    if ENV[_credentials] and not env.may_carry_secrets(ENV[_registry]):
+        raise ImproperlyConfigured(f"{_credentials} needs {_registry} to be an https address (or one of this machine).")
 FORGE = ENV["FORGE"]
 GITHUB_TOKEN = ENV["GITHUB_TOKEN"]
 GITHUB_APP_ID = ENV["GITHUB_APP_ID"]
@@ -256,6 +288,11 @@ GITHUB_APP_PRIVATE_KEY = ENV["GITHUB_APP_PRIVATE_KEY"]
 GITHUB_REPO_OWNER = ENV["GITHUB_REPO_OWNER"]
 GITHUB_REPO_NAME = ENV["GITHUB_REPO_NAME"]
 GITHUB_API_URL = ENV["GITHUB_API_URL"]
+GITHUB_CA_FILE: str = ENV["GITHUB_CA_FILE"]
+GITHUB_WRITE_PAUSE_MS: int = ENV["GITHUB_WRITE_PAUSE_MS"]
+GITHUB_REVIEWER_TOKEN: str = ENV["GITHUB_REVIEWER_TOKEN"]
+GITHUB_LEADS: list[str] = ENV["GITHUB_LEADS"]
+AFTERMATH_HOURS: int = ENV["AFTERMATH_HOURS"]
 GITHUB_WEBHOOK_SECRETS = ENV["GITHUB_WEBHOOK_SECRETS"]
 GIT_HOSTS = ENV["GIT_HOSTS"]
 GIT_ALLOW_PRIVATE_ADDRESSES = ENV["GIT_ALLOW_PRIVATE_ADDRESSES"]
@@ -296,15 +333,25 @@ SPECTACULAR_SETTINGS = {
         "Priority": "immune.models.apvs.Priority",
         "ForgeKind": "immune.models.repositories.ForgeKind",
         "DecisionChoice": "reviews.models.Choice",
+        "BulkChoice": ["approve", "reject", "escalate"],
+        "CampaignItemState": "reviews.models.CampaignItemState",
+        "BulkOutcomeKind": ["decided", "noted", "refused"],
         "Recommendation": "reviews.models.Recommendation",
         "ReviewState": "reviews.models.ReviewState",
+        "SwitchState": "reviews.models.SwitchState",
         "OrderKind": "wargaming.models.OrderKind",
         "WargameState": "wargaming.models.WargameState",
         "Trust": "wargaming.models.Trust",
+        "AftermathState": "immune.models.aftermaths.AftermathState",
+        "MergeMethod": "immune.models.repositories.MergeMethod",
         "ScanState": "immune.models.repositories.ScanState",
         "Confirmation": "immune.models.reports.Confirmation",
         "SuppressionScope": "immune.models.suppressions.SuppressionScope",
         "Ground": "immune.models.suppressions.Ground",
+        "NoticeState": "reviews.notices.models.NoticeState",
+        "ChannelKind": "reviews.notices.models.ChannelKind",
+        "NoticePace": "reviews.notices.models.Pace",
+        "NoticeTopic": ["threats", "reviews", "decisions", "refusals", "alarms"],
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

@@ -1,6 +1,7 @@
 """Says whether the compiled requirement files still answer the short ones; no network, so part of `make check`.
 
-Every name asked for in `NAME.in` must be pinned, with a version its range allows and with hashes, in `NAME.txt`.
+Every name asked for in `NAME.in` must be pinned, with a version its range allows and with hashes, in `NAME.txt`; so must the
+resolvers that lock files are renewed with.
 Whether newer versions exist is not asked here: `make lock` does that.
 """
 
@@ -15,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = sorted(place.with_suffix("") for place in (ROOT / "wargaming/renewal/pinned").glob("*.in"))
+NAMES = ("requirements", "requirements-dev", *(str(place.relative_to(ROOT)) for place in TOOLS))
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;\\]+)((?:.*\\\n)*.*)", re.MULTILINE)
 
 
@@ -47,7 +50,7 @@ def complaints(short: str, compiled: str) -> list[str]:
 def main() -> int:
     found = [
         f"{name}.txt: {line}"
-        for name in ("requirements", "requirements-dev")
+        for name in NAMES
         for line in complaints(
             (ROOT / f"{name}.in").read_text(encoding="utf-8"), (ROOT / f"{name}.txt").read_text(encoding="utf-8")
         )

@@ -23,6 +23,7 @@ from immune.reading import Reading
 from immune.severity import Severity
 from immune.suppression.services import set_aside_covered
 from immune.transitions import move_apv
+from immune.vex.standing import set_aside_as_stated
 
 Identity = tuple[int, str, str]
 
@@ -96,7 +97,9 @@ def apply_findings(
             changes.opened += 1
         else:
             _refresh(log, apv, found, said, near, changes)
-    present = {(d.ecosystem, d.name) for d in reading.dependencies}
+    present: dict[Package, set[str]] = defaultdict(set)
+    for dependency in reading.dependencies:
+        present[dependency.ecosystem, dependency.name].add(dependency.version or "")
     standing = _still_reported(repository, known.values(), reading)
     for identity, apv in known.items():
         if apv.status not in LIVE:
@@ -125,6 +128,15 @@ def apply_findings(
                 reason="The package is no longer required.",
                 scan_sees=False,
             )
+        elif left := sorted(present[package] & set(apv.versions)):
+            move_apv(
+                apv,
+                to=APVStatus.RESOLVED,
+                log=log,
+                why="advisory_narrowed",
+                reason=f"The advisory no longer says that {', '.join(left)} is affected.",
+                scan_sees=False,
+            )
         else:
             move_apv(
                 apv,
@@ -135,7 +147,7 @@ def apply_findings(
                 reason=f"{reading.commit[:12]} on the default branch holds no affected version.",
             )
         changes.closed += 1
-    changes.suppressed = set_aside_covered(log, repository)
+    changes.suppressed = set_aside_covered(log, repository) + set_aside_as_stated(log, repository)
     return changes
 
 
@@ -226,7 +238,7 @@ def note_updated(log: Log, apv: APV) -> None:
 
 
 def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, changes: Changes) -> None:
-    facts = facts_of(found, signals, near, apv.created_at)
+    facts = facts_of(found, signals, near, apv.created_at, apv.raised_to)
     if any(getattr(apv, name) != value for name, value in facts.items()):
         APV.objects.filter(pk=apv.pk).update(updated_at=timezone.now(), **facts)
         for name, value in facts.items():
@@ -240,11 +252,12 @@ def _refresh(log: Log, apv: APV, found: Found, signals: Signals, near: Reach, ch
             log=log,
             why="found_again",
             reason="An affected version is on the default branch again.",
+            remedy=None,  # the one it had has ended; it waits for another
         )
         changes.reopened += 1
 
 
-def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> dict[str, Any]:
+def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime, raised_to: str = "") -> dict[str, Any]:
     """The columns of an APV that our own matching fills."""
     return {
         "advisory_id": found.group.canonical,
@@ -267,5 +280,6 @@ def facts_of(found: Found, signals: Signals, near: Reach, opened: datetime) -> d
                 reachability_source=near.source,
             ),
             opened,
+            raised_to,
         ),
     }

@@ -48,12 +48,13 @@ def copy_rows(rows: Sequence[Model]) -> None:
 
 def _text(value: Any, json: bool) -> str:
     if json:
-        value = orjson.dumps(value).decode()
-    elif value is None:
+        # JSON holds no control character as it is: only its own backslashes are left to escape.
+        return orjson.dumps(value).decode().replace("\\", "\\\\")
+    if value is None:
         return "\\N"
-    elif value is True or value is False:
+    if value is True or value is False:
         return "t" if value else "f"
-    elif isinstance(value, datetime | date):
+    if isinstance(value, datetime | date):
         return value.isoformat()
-    text = str(value)
+    text = value if type(value) is str else str(value)
     return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], text) if _ESCAPED.search(text) else text

@@ -1,8 +1,7 @@
 """Folding advisory rows that call each other aliases into one group, also when the link arrives later.
 
-Groups only ever join here. An alias that is taken away splits nothing: the records stay in their group.
-When groups join, the APVs of the same package in the same repository become one: the older keeps its code, the younger
-is ``merged`` and its code leads there.
+Groups only ever join here. An alias that is taken away splits nothing: the records stay in their group, and a person is asked.
+When groups join, the APVs of the same package in the same repository become one (``immune.joining``).
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 from immune.events.log import Log
-from immune.matching import preference
-from immune.models import APV, Advisory, AdvisoryName, AliasGroup, ReportedName, Sighting, Suppression, VexStatement
+from immune.joining import end_disputed_suppressions, join
+from immune.matching import natural_id, preference
+from immune.models import APV, Advisory, AdvisoryName, AliasGroup, ReportedName, Suppression, VexStatement
 from immune.models.apvs import APVStatus
-from immune.transitions import move_apv
+from immune.models.questions import QuestionKind
+from immune.questions import ask
 
 
 def fold_into_groups(log: Log, touched: set[str]) -> None:
@@ -86,7 +87,42 @@ def _components(touched: set[str]) -> list[set[str]]:
     return list(members.values())
 
 
+def names_of_records(advisories: set[str]) -> dict[str, set[str]]:
+    """The names each record goes by today."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for advisory, name in AdvisoryName.objects.filter(advisory__in=advisories).values_list("advisory_id", "name"):
+        names[advisory].add(name)
+    return names
+
+
+def ask_about_taken_away(log: Log, before: dict[str, set[str]]) -> None:
+    """Asks people about every APV whose records lost a name or what held them together.
+
+    ``before``: names_of_records of some records, as they were before they were written anew.
+    """
+    today = names_of_records(set(before))
+    lost = {advisory: names - today[advisory] for advisory, names in before.items() if names - today[advisory]}
+    rows = Advisory.objects.filter(pk__in=lost).values_list("pk", "group_id")
+    for advisory, group in sorted(rows):
+        members = names_of_records(set(Advisory.objects.filter(group=group).values_list("pk", flat=True)))
+        kept = set().union(*members.values())
+        # Another record of the group still gives the name, and names still lead from each record to every other.
+        gone = {name for name in lost[advisory] if name not in kept or not _hang_together(members)}
+        for name in sorted(gone, key=natural_id):
+            for apv in APV.objects.filter(group=group).exclude(status=APVStatus.MERGED).order_by("created_at"):
+                ask(log, apv, QuestionKind.ALIAS_REMOVED, f"{advisory} - {name}")
+
+
+def _hang_together(members: dict[str, set[str]]) -> bool:
+    reached, rest = set[str](), dict(members)
+    while found := [pk for pk, names in rest.items() if not reached or names & reached]:
+        for pk in found[: None if reached else 1]:
+            reached |= rest.pop(pk)
+    return not rest
+
+
 def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
+    disputed = end_disputed_suppressions(log, elder, younger)
     Advisory.objects.filter(group=younger).update(group=elder)
     for apv in APV.objects.filter(group=younger).exclude(status=APVStatus.MERGED).order_by("created_at"):
         twin = (
@@ -100,29 +136,16 @@ def _absorb(log: Log, elder: AliasGroup, younger: AliasGroup) -> None:
             APV.objects.filter(pk=apv.pk).update(group=elder)
             continue
         kept, folded = (twin, apv) if twin.created_at <= apv.created_at else (apv, twin)
-        _hand_over_sightings(folded, kept)
-        move_apv(
-            folded,
-            to=APVStatus.MERGED,
-            log=log,
-            why="aliases",
-            merged_into=kept,
-            reason=f"The same problem as {kept.apv_code}.",
-        )
+        join(log, kept, folded)
         APV.objects.filter(pk=kept.pk).update(group=elder)
     APV.objects.filter(group=younger).update(group=elder)
     ReportedName.objects.filter(group=younger).update(group=elder)
     Suppression.objects.filter(group=younger).update(group=elder)
     VexStatement.objects.filter(group=younger).update(group=elder)
+    names = f"{elder.canonical_id} = {younger.canonical_id}"
+    for apv in APV.objects.filter(pk__in=disputed).select_related("merged_into").order_by("created_at"):
+        ask(log, apv.merged_into or apv, QuestionKind.ALIASES_JOINED, names)
     younger.delete()
-
-
-def _hand_over_sightings(folded: APV, kept: APV) -> None:
-    """What reports say of the younger APV they say of the elder; where one report saw both, one of its words is enough."""
-    Sighting.objects.filter(apv=folded, stream__in=Sighting.objects.filter(apv=kept).values("stream")).delete()
-    Sighting.objects.filter(apv=folded).update(apv=kept)
-    if folded.scan_sees and not kept.scan_sees:
-        APV.objects.filter(pk=kept.pk).update(scan_sees=True)
 
 
 def _rename(group: AliasGroup, rows: list[Advisory]) -> None:

@@ -6,7 +6,9 @@ What a delivery says is a hint, never a fact: it may come late, twice or out of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -14,19 +16,23 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from immune import claims, work
+from immune import aftermath, claims, reconciling, work
 from immune.events.actors import SYSTEM
 from immune.events.log import act
+from immune.forges.store import ForgeNotConfigured
 from immune.forges.webhooks import (
     AlertChanged,
+    ChecksChanged,
     Event,
     PullRequestChanged,
     Pushed,
+    Reviewed,
     WebhookError,
     read,
     receive,
 )
-from immune.models import Remedy, Repository, WebhookDelivery
+from immune.models import Aftermath, Remedy, Repository, WebhookDelivery
+from immune.models.aftermaths import AftermathState
 from immune.models.repositories import ForgeKind
 from immune.models.webhooks import WebhookState
 from immune.services import request_scan
@@ -49,29 +55,65 @@ def take(headers: Mapping[str, str], raw: bytes) -> bool:
 
 
 def run(delivery: WebhookDelivery, lost: threading.Event) -> None:
-    """Asks for the repository to be read where the delivery gives a reason to."""
+    """Looks at what the delivery names, and asks for the repository to be read where it gives a reason to."""
     try:
         event = read(delivery.event, bytes(delivery.raw))
     except WebhookError as error:
         _finish(delivery, WebhookState.FAILED, str(error))
         return
-    cause, repositories = _to_read(event)
+    found = _hint(event)
+    # Before the unit of work: the forge itself is asked. What it does not answer now is an accident, and tried again.
+    for repository, number in found.pulls:
+        with suppress(ForgeNotConfigured):
+            reconciling.reconcile(repository, number)
+    for merge in found.merges:
+        with suppress(ForgeNotConfigured):
+            aftermath.watch(merge)
     with act(SYSTEM):
-        for repository in repositories:
-            request_scan(actor=SYSTEM, repository=repository, cause=cause)
-        _finish(delivery, WebhookState.DONE, cause if repositories else "nothing to do")
+        for repository in found.repositories:
+            request_scan(actor=SYSTEM, repository=repository, cause=found.cause)
+        _finish(delivery, WebhookState.DONE, found.cause if found else "nothing to do")
 
 
-def _to_read(event: Event) -> tuple[str, list[Repository]]:
-    """Why repositories should be read anew, and which; none where the event gives no reason."""
-    if isinstance(event, Pushed) and event.is_default and event.after:
-        return f"push:{event.after[:12]}", _named(event.repository)
-    if isinstance(event, PullRequestChanged) and event.action in ("closed", "reopened"):
-        ours = [row for row in _named(event.repository) if _is_ours(row, event.number)]
-        return f"pull_request:{event.number}", ours
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """Why something is looked at, and what: repositories to read, pull requests of ours, merges whose checks changed."""
+
+    cause: str = ""
+    repositories: tuple[Repository, ...] = ()
+    pulls: tuple[tuple[Repository, int], ...] = ()
+    merges: tuple[Aftermath, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.repositories or self.pulls or self.merges)
+
+
+def _hint(event: Event) -> _Hint:
+    if isinstance(event, Pushed):
+        named = _named(event.repository)
+        if event.is_default and event.after:
+            return _Hint(f"push:{event.after[:12]}", repositories=tuple(named))
+        ours = [one for row in named for one in row.remedies.filter(branch=event.branch)]
+        return _Hint(f"push:{event.branch}", pulls=tuple(_with_numbers(ours)))
+    if isinstance(event, PullRequestChanged | Reviewed):
+        rows = [row for row in _named(event.repository) if _is_ours(row, event.number)]
+        ended = isinstance(event, PullRequestChanged) and event.action in ("closed", "reopened")
+        looked_at = tuple((row, event.number) for row in rows)
+        return _Hint(f"pull_request:{event.number}", tuple(rows) if ended else (), looked_at)
+    if isinstance(event, ChecksChanged):
+        merges = Aftermath.objects.filter(
+            repository__in=_named(event.repository),
+            remedy__merge_commit=event.head_commit,
+            state=AftermathState.WATCHING,
+        )
+        return _Hint(f"checks:{event.head_commit[:12]}", merges=tuple(merges.select_related("remedy__repository")))
     if isinstance(event, AlertChanged):
-        return f"alert:{event.number}", _named(event.repository)
-    return "", []
+        return _Hint(f"alert:{event.number}", repositories=tuple(_named(event.repository)))
+    return _Hint()
+
+
+def _with_numbers(remedies: Iterable[Remedy]) -> Iterator[tuple[Repository, int]]:
+    return ((one.repository, one.pull_request_number) for one in remedies if one.pull_request_number is not None)
 
 
 def _named(full_name: str) -> list[Repository]:

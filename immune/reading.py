@@ -63,6 +63,8 @@ def read_manifests(commit: str, manifests: Iterable[str], fetch: Callable[[str],
 
     def read(path: str) -> str:
         normal = posixpath.normpath(path)
+        if len(normal) > limits.MAX_PATH:
+            raise Unreadable(limits.shown(normal, limits.MAX_PATH), f"a path longer than {limits.MAX_PATH} characters")
         data = fetch(normal)
         digests[normal] = hashlib.sha256(data).hexdigest()
         return limits.decode(path, data)

@@ -6,13 +6,17 @@ Planning and git happen outside transactions; then rows, moves and the forge job
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
 from immune import git
 from immune.advisories.selectors import Knowledge, knowledge_of
@@ -23,13 +27,15 @@ from immune.formats import detect, limits
 from immune.formats.requirements_edit import CannotEdit, change_pin
 from immune.git import Identity, Mirror
 from immune.git_process import GitError
+from immune.homeostasis.loops import Before, loop_in
 from immune.inventory import Note, Unreadable
 from immune.models import APV, ForgeJob, Remedy, Repository
+from immune.models.aftermaths import BACK
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState, RemedyState
 from immune.planning import Plan, plan_for
 from immune.reading import Reading, read_manifests
-from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, renewer_for
+from immune.renewal import CannotRenew, RegistryUnreachable, Wanted, check_for, renewer_for
 from immune.transitions import move_apv, move_remedy
 from immune.versions import Unparsable, order_for
 
@@ -38,6 +44,8 @@ log_ = structlog.get_logger(__name__)
 AUTHOR = Identity("Immune", "immune@localhost")
 # Commits are dated, so that the same change on the same base is the same commit whoever makes it and however often.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+# Files that ask for versions, beside which a lock file may stand.
+MANIFESTS = frozenset({"package.json", "pyproject.toml"})
 PLANNABLE = (APVStatus.OPEN, APVStatus.NO_FIX)
 
 
@@ -122,6 +130,9 @@ def _propose(
     if plan.target is None or not closes or not (target or any(apv in closes for apv in fresh)):
         return 0
     if live is None and not again and target is None and _was_rejected(bench.repository, package, plan.target):
+        return 0
+    if not again and target is None and (circle := _circle(bench.repository, package, current, plan.target)):
+        _stop_circling(actor, package, plan.target, [apv for apv in fresh if apv in closes], circle)
         return 0
     try:
         change = prepare_change(bench, package, plan.target, frozenset(apv.group.canonical_id for apv in closes))
@@ -213,12 +224,16 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
     )
     tree = _Tree(bench)
     files: dict[str, str] = {}
-    for path in dict.fromkeys(path for path, _, _ in pins):
+    # A lock file first: it holds every version of the package, and what is beside it moves along.
+    for path in sorted({path for path, _, _ in pins}, key=lambda path: (posixpath.basename(path) in MANIFESTS, path)):
         versions = [version for at, version, _ in pins if at == path]
         known = detect(path)
         hashed = any(has for at, _, has in pins if at == path)
         if known is not None and known.name == "requirements.txt" and not hashed:
             text = tree.text(path)
+            _check_pins(
+                Wanted(path, text, package[1], dict.fromkeys(versions, target), tree.beside, _notes(bench, path))
+            )
             for version in versions:
                 text = change_pin(text, name=package[1], from_version=version, to_version=target)
             files[path] = text
@@ -231,10 +246,26 @@ def _renewed(bench: Workbench, package: Package, target: str) -> dict[str, str]:
         targets = {version: _target_of(bench, package, version, target) for version in versions}
         wanted = Wanted(path, tree.text(path), package[1], targets, tree.beside, _notes(bench, path))
         try:
-            files |= renew(wanted)
+            renewed = renew(wanted)
         except CannotRenew as error:
             raise CannotRemedy(f"{path}: {error}") from error
+        if twice := sorted(one for one in renewed.keys() & files if renewed[one] != files[one]):
+            raise CannotRemedy(f"{twice[0]} would be changed in two ways, by the lock files beside it")
+        files |= renewed
     return files
+
+
+def _check_pins(wanted: Wanted) -> None:
+    """Raises CannotRemedy when the other pins are known not to fit. Without a registry nothing is known: the wargame installs them all."""
+    check = check_for("requirements.txt")
+    if check is None:
+        return
+    try:
+        check(wanted)
+    except CannotRenew as error:
+        raise CannotRemedy(f"{wanted.path}: {error}") from error
+    except (RegistryUnreachable, Unreadable) as error:
+        log_.info("pins_not_checked", path=wanted.path, package=wanted.name, error=str(error))
 
 
 def _target_of(bench: Workbench, package: Package, version: str, target: str) -> str:
@@ -384,6 +415,10 @@ def supersede(log: Log, remedy: Remedy, *, why: str, because: str) -> None:
     had_pull = remedy.state == RemedyState.PROPOSED
     move_remedy(remedy, to=RemedyState.SUPERSEDED, log=log, why=why, reason=because)
     APV.objects.filter(remedy=remedy).update(remedy=None)
+    # What still waits to be opened never is; what is being opened just now is closed when the forge has answered.
+    remedy.jobs.filter(kind=ForgeJobKind.OPEN_PULL_REQUEST, state=ForgeJobState.PENDING).update(
+        state=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="superseded", held=""
+    )
     if had_pull:
         order_job(log, remedy, ForgeJobKind.CLOSE, cause=f"superseded:{remedy.pk}")
 
@@ -411,13 +446,46 @@ def retire_moot(log: Log, repository: Repository) -> int:
 
 
 def _was_rejected(repository: Repository, package: Package, target: str) -> bool:
-    return Remedy.objects.filter(
-        repository=repository,
-        ecosystem=package[0],
-        package_name=package[1],
-        target_version=target,
-        state=RemedyState.CLOSED,
-    ).exists()
+    return (
+        Remedy.objects.filter(
+            repository=repository,
+            ecosystem=package[0],
+            package_name=package[1],
+            target_version=target,
+        )
+        .filter(
+            # What was merged and did not stay is asked about too, not fought over.
+            Q(state=RemedyState.CLOSED) | Q(state=RemedyState.MERGED, aftermath__cause__in=BACK)
+        )
+        .exists()
+    )
+
+
+def _circle(repository: Repository, package: Package, current: str, target: str) -> str:
+    """Why proposing this once more would go round in circles; empty when it would not."""
+    since = timezone.now() - timedelta(days=settings.LOOP_DAYS)
+    rows = Remedy.objects.filter(
+        repository=repository, ecosystem=package[0], package_name=package[1], created_at__gt=since
+    )
+    history = [Before(*row) for row in rows.values_list("from_version", "target_version", "state")]
+    return loop_in(history, from_version=current, to_version=target, most_closed=settings.LOOP_CLOSED)
+
+
+def _stop_circling(actor: Actor, package: Package, target: str, apvs: list[APV], circle: str) -> None:
+    """Leaves the APVs to a person, who goes on by asking for the repository to be immunized again."""
+    reason = f"Not proposed again, since it goes round in circles: {circle}. Ask for it again to go on all the same."
+    if not apvs:
+        return
+    with act(actor) as log:
+        for apv in apvs:
+            if apv.status != APVStatus.FAILED:
+                move_apv(apv, to=APVStatus.FAILED, log=log, why="loop", reason=reason)
+        log.record(
+            "remedy.looped",
+            subject=f"repository:{apvs[0].repository_id}",
+            repository=apvs[0].repository_id,
+            data={"package": ":".join(package), "to": target, "apvs": [apv.apv_code for apv in apvs]},
+        )
 
 
 def _say_no_fix(actor: Actor, plan: Plan, apvs: Iterable[APV]) -> None:

@@ -37,10 +37,22 @@ class Wanted:
     notes: tuple[Note, ...] = ()
 
 
+def one_target(wanted: Wanted) -> str:
+    """The version every present one goes to, for resolvers that lock a package once. Raises CannotRenew."""
+    targets = set(wanted.targets.values())
+    if len(targets) != 1:
+        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
+    return targets.pop()
+
+
 # The new text of each file that changes, by its path. Raises CannotRenew, CannotEdit, RegistryUnreachable.
 Renewer = Callable[[Wanted], dict[str, str]]
 
+# Says nothing, or raises CannotRenew for a change that does not fit what stands beside it; RegistryUnreachable.
+Check = Callable[[Wanted], None]
+
 _renewers: dict[str, Renewer] = {}
+_checks: dict[str, Check] = {}
 
 
 def register(format_name: str, renewer: Renewer) -> None:
@@ -52,3 +64,14 @@ def register(format_name: str, renewer: Renewer) -> None:
 
 def renewer_for(format_name: str) -> Renewer | None:
     return _renewers.get(format_name)
+
+
+def register_check(format_name: str, check: Check) -> None:
+    """Registers who looks whether a pin that is changed in place fits the others. Raises ValueError when somebody does already."""
+    if format_name in _checks:
+        raise ValueError(f"{format_name} is checked by two")
+    _checks[format_name] = check
+
+
+def check_for(format_name: str) -> Check | None:
+    return _checks.get(format_name)

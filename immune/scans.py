@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from immune import apvs, claims, git, git_mirror, reading, rebasing, remedies, work
+from immune import aftermath, apvs, claims, git, reading, rebasing, remedies, work
 from immune.advisories.selectors import knowledge_of
 from immune.events.actors import SYSTEM, Actor
 from immune.events.log import act
+from immune.fetching import CannotRead, fetch
 from immune.findings import Findings, findings_in, packages_in, unresolved_packages
 from immune.git_checkout import push_back
-from immune.git_process import GitError, Source
+from immune.git_process import GitError
 from immune.ingest.knowing import confirm_again
 from immune.ingest.services import match_components_again
 from immune.models import APV, ForgeJob, Repository, Scan
@@ -27,16 +27,8 @@ from immune.models.repositories import ScanState
 from immune.priority import Reachability
 from immune.reachability.judging import ECOSYSTEMS, Reach, names_of, reach_of
 from immune.reachability.tree import sources_of
-from immune.services import Refused, checked_url, mirror_of
+from immune.services import mirror_of
 from immune.transitions import move_apv
-
-
-class CannotRead(Exception):
-    """The repository could not be read at all; ``reason`` is machine-readable, the text is for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def run(scan: Scan, lost: threading.Event) -> None:
@@ -82,6 +74,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
     knowledge = knowledge_of(packages_in(dependencies))
     findings = findings_in(dependencies, knowledge)
     reach = _reach(mirror, head, findings)
+    since = aftermath.merges_before(repository, head)
     refused = [*found.refused, *findings.doubts]
     problem = ""
     if not found.inventories and not found.refused:
@@ -95,6 +88,7 @@ def _read(repository: Repository, scan: Scan, actor: Actor) -> tuple[remedies.Wo
         changes = apvs.apply_findings(
             log, repository, findings, found, unresolved=unresolved_packages(dependencies), reach=reach
         )
+        aftermath.compare(log, since, findings)
         remedies.retire_moot(log, repository)
         Repository.objects.filter(pk=repository.pk).update(
             default_branch=branch, head_commit=head, read_at=timezone.now(), problem=problem
@@ -140,38 +134,6 @@ def _reach(mirror: git.Mirror, head: str, findings: Findings) -> dict[apvs.Ident
 def _explained(problem: str, result: dict[str, Any]) -> str:
     first = result["refused"][:1]
     return problem + (f": {first[0]['source']}: {first[0]['reason']}" if first else "")
-
-
-def fetch(repository: Repository) -> tuple[git.Mirror, str, str]:
-    """Brings the mirror up to date. Returns it with the default branch and its commit. Raises CannotRead."""
-    mirror = mirror_of(repository)
-    limits = {"timeout": settings.GIT_TIMEOUT_SECONDS, "max_bytes": settings.GIT_MAX_BYTES}
-    try:
-        source = _source(repository)
-        if mirror.path.exists():
-            updated = git_mirror.update(mirror, source, **limits)
-            branch = git.default_branch(mirror)
-            if branch in updated.diverged:
-                raise CannotRead(
-                    "diverged", f"{branch} has commits here and in the original that do not follow from each other"
-                )
-        else:
-            mirror = git_mirror.mirror(source, mirror.path, **limits)
-            branch = git.default_branch(mirror)
-        return mirror, branch, git.head_of(mirror, branch)
-    except GitError as error:
-        if error.passing:
-            raise
-        raise CannotRead(error.reason.value, error.message) from error
-    except Refused as error:
-        raise CannotRead(error.reason, str(error)) from error
-
-
-def _source(repository: Repository) -> Source | Path:
-    if "://" not in repository.location:
-        return Path(repository.location)
-    token = settings.GITHUB_TOKEN if repository.forge == "github" else ""
-    return checked_url(repository.location).source(token=token)
 
 
 def _wanted(about: str) -> dict[tuple[str, str], str]:

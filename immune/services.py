@@ -21,9 +21,13 @@ from immune.forges.urls import CheckedUrl, UrlError, UrlPolicy, check_repository
 from immune.git import Mirror
 from immune.git_process import GitError, run
 from immune.models import Account, Repository, Scan, Team
-from immune.models.repositories import ForgeKind, ScanState
+from immune.models.repositories import ForgeKind, MergeMethod, ScanState
+from immune.people.selectors import Viewer, visible_repositories
+from immune.people.services import NotPermitted
 
 DAILY = "daily"
+MOST_LABELS = 50
+LONGEST_LABEL = 100
 
 
 class Refused(Exception):
@@ -94,7 +98,8 @@ def _whole_address(name: str) -> str:
 def checked_url(url: str) -> CheckedUrl:
     """The address, checked against the configured hosts and resolved once. Raises Refused."""
     private = (ip_network("0.0.0.0/0"), ip_network("::/0")) if settings.GIT_ALLOW_PRIVATE_ADDRESSES else ()
-    policy = UrlPolicy(hosts=frozenset(settings.GIT_HOSTS), private_networks=private)
+    hosts = frozenset(settings.GIT_HOSTS)
+    policy = UrlPolicy(hosts=hosts, private_networks=private, ca_file=settings.GITHUB_CA_FILE)
     try:
         return check_repository_url(url, policy)
     except UrlError as error:
@@ -137,6 +142,25 @@ def _register(
     return repository
 
 
+def set_merging(*, actor: Actor, repository: Repository, method: str, queue: bool) -> None:
+    """Says how approved pull requests of a repository are merged. Raises Refused for a method that is none, or the local forge cannot."""
+    if method not in MergeMethod.values:
+        raise Refused("unknown_method", f"{method} is no way to merge")
+    if repository.forge == ForgeKind.LOCAL and (queue or method == MergeMethod.REBASE):
+        raise Refused("not_supported", "The local forge merges by squash or merge commit, and has no merge queue.")
+    with act(actor) as log:
+        held = Repository.objects.select_for_update().get(pk=repository.pk)
+        if (held.merge_method, held.merge_queue) == (method, queue):
+            return
+        Repository.objects.filter(pk=repository.pk).update(merge_method=method, merge_queue=queue)
+        log.record(
+            "repository.merging_set",
+            subject=f"repository:{repository.pk}",
+            repository=repository.pk,
+            data={"method": str(method), "queue": queue},
+        )
+
+
 def _free_name(name: str) -> str:
     wanted = name[:180] or "repository"
     taken = set(
@@ -169,6 +193,30 @@ def request_scan(
         )
         log.wake("scan", scan.pk)
     return scan
+
+
+def label_repository(*, account: Account, viewer: Viewer, repository: Repository, labels: Iterable[str]) -> Repository:
+    """Says which labels a repository has from now on. Policies ask them, so it takes the right to administer.
+
+    Raises NotPermitted, Refused (``bad_labels``).
+    """
+    if not visible_repositories(viewer).filter(pk=repository.pk).exists() or not viewer.may("administer"):
+        raise NotPermitted("Your role does not permit it.")
+    wanted = sorted({label.strip() for label in labels})
+    if len(wanted) > MOST_LABELS or not all(0 < len(one) <= LONGEST_LABEL and one.isprintable() for one in wanted):
+        raise Refused("bad_labels", f"At most {MOST_LABELS} labels of 1 to {LONGEST_LABEL} characters.")
+    with act(Actor.of(account)) as log:
+        held = Repository.objects.select_for_update(of=("self",)).get(pk=repository.pk)
+        if held.labels != wanted:
+            Repository.objects.filter(pk=held.pk).update(labels=wanted)
+            log.record(
+                "repository.labelled",
+                subject=f"repository:{held.pk}",
+                repository=held.pk,
+                data={"labels": len(wanted), "before": len(held.labels)},
+            )
+    repository.labels = wanted
+    return repository
 
 
 def request_daily_scans() -> int:

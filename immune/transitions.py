@@ -84,7 +84,8 @@ REMEDY_MACHINE = Machine(
         R.PLANNED: frozenset({R.PROPOSED, R.FAILED, R.SUPERSEDED, R.CLOSED}),
         R.PROPOSED: frozenset({R.MERGED, R.CLOSED, R.SUPERSEDED, R.FAILED}),
         R.MERGED: frozenset(),
-        R.CLOSED: frozenset(),
+        # Somebody reopened its pull request at the forge.
+        R.CLOSED: frozenset({R.PROPOSED}),
         # Its pull request may have been merged all the same, before it could be closed: what the forge says is what is.
         R.SUPERSEDED: frozenset({R.MERGED}),
         R.FAILED: frozenset(),

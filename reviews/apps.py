@@ -10,5 +10,12 @@ class ReviewsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from immune import work  # noqa: PLC0415 - models are ready only now
+        from reviews.notices.sending import NOTICES  # noqa: PLC0415
+
+        work.register(NOTICES)
         import_module("reviews.handlers")
+        import_module("reviews.reflexes")
+        import_module("reviews.release_dates")
+        import_module("reviews.safety")
         import_module("reviews.live.bell").install()

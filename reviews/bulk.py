@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from immune.models import Account
@@ -10,9 +10,11 @@ from immune.people.selectors import Viewer
 from reviews import services
 from reviews.decisions import Asked
 from reviews.errors import ReviewError
-from reviews.models import Decision, Review
+from reviews.models import Choice, Decision, Review
 
 MOST = 100
+# A modification names a version of one package, so it is no answer for many.
+OFFERED = (Choice.APPROVE, Choice.REJECT, Choice.ESCALATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,22 @@ class Outcome:
     decision: Decision | None
     reason: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a decision on a review would meet now: the ``refusal``, or None when it would be taken."""
+
+    review: Review
+    refusal: ReviewError | None
+
+
+def foresee_each(*, account: Account, viewer: Viewer, reviews: Iterable[Review], asked: Asked) -> list[Foreseen]:
+    """What would become of each, by the same rules that decide it. Changes nothing."""
+    return [
+        Foreseen(review, services.foresee(account=account, viewer=viewer, review=review, asked=asked))
+        for review in reviews
+    ]
 
 
 def decide_each(

@@ -22,10 +22,25 @@ STRATEGY_MODIFICATIONS = {"version_bump": frozenset({"target_version"})}
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Asked for with a reject: why the APVs are set aside and until when."""
+    """Asked for with a reject: why APVs are set aside and until when.
+
+    ``ground``: one of VEX's justifications or ``accepted_risk``, empty for words alone. ``apv_codes``: which of the round's APVs;
+    none named means all of them.
+    """
 
     reason: str
     expires_at: datetime
+    ground: str = ""
+    apv_codes: tuple[str, ...] = ()
+
+    def kept(self) -> dict[str, Any]:
+        """As the decision and its forge job keep it."""
+        found: dict[str, Any] = {"reason": self.reason, "expires_at": self.expires_at.isoformat()}
+        if self.ground:
+            found["ground"] = self.ground
+        if self.apv_codes:
+            found["apv_codes"] = sorted(set(self.apv_codes))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +62,13 @@ class Asked:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def complaints(asked: Asked, *, has_remedy: bool, strategy: str, now: datetime) -> dict[str, str]:
-    """What is wrong with the request, by field; empty when nothing is."""
+def complaints(
+    asked: Asked, *, has_remedy: bool, strategy: str, now: datetime, codes: frozenset[str], grounds: frozenset[str]
+) -> dict[str, str]:
+    """What is wrong with the request, by field; empty when nothing is.
+
+    ``codes``: the APVs the round holds for. ``grounds``: those a suppression may give.
+    """
     found: dict[str, str] = {}
     if asked.choice not in ACTIONS:
         return {"decision": f"must be one of {', '.join(ACTIONS)}"}
@@ -68,6 +88,10 @@ def complaints(asked: Asked, *, has_remedy: bool, strategy: str, now: datetime) 
             found["suppress"] = "needs a reason"
         elif asked.suppress.expires_at <= now:
             found["suppress"] = "must expire in the future"
+        elif asked.suppress.ground and asked.suppress.ground not in grounds:
+            found["suppress"] = f"its ground is one of {', '.join(sorted(grounds))}"
+        elif not codes.issuperset(asked.suppress.apv_codes):
+            found["suppress"] = "names an APV this review does not hold for"
     found.update(_modification_complaints(asked, strategy))
     return found
 

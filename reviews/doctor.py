@@ -6,6 +6,7 @@ Looks and changes nothing, except that it writes and removes one file in the wor
 from __future__ import annotations
 
 import shutil
+import ssl
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -232,7 +233,14 @@ def _forge() -> Answer:
         )
     headers = {"Authorization": f"Bearer {settings.GITHUB_TOKEN}"} if settings.GITHUB_TOKEN else {}
     try:
-        answer = httpx.get(f"{settings.GITHUB_API_URL.rstrip('/')}/rate_limit", headers=headers, timeout=ASK_SECONDS)
+        answer = httpx.get(
+            f"{settings.GITHUB_API_URL.rstrip('/')}/rate_limit",
+            headers=headers,
+            timeout=ASK_SECONDS,
+            verify=ssl.create_default_context(cafile=settings.GITHUB_CA_FILE) if settings.GITHUB_CA_FILE else True,
+        )
+    except OSError as error:
+        return FAIL, f"GITHUB_CA_FILE cannot be used: {error}", "name a file with the authority's certificate (PEM)"
     except httpx.HTTPError as error:
         return FAIL, f"{settings.GITHUB_API_URL} does not answer: {error}", "correct GITHUB_API_URL, or the network"
     if answer.status_code in (401, 403):

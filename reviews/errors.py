@@ -61,3 +61,27 @@ class IdempotencyConflict(ReviewError):
     """The key was used before for another request."""
 
     reason = "idempotency_conflict"
+
+
+class NotOfTheGroup(ReviewError):
+    """After the first approval policy asks for one by somebody of a named team; ``details["groups"]`` names it."""
+
+    reason = "not_of_the_group"
+
+
+class NotAutomatic(ReviewError):
+    """Something stands against approving it without people; the text says what."""
+
+    reason = "not_automatic"
+
+
+class BadPolicy(ReviewError):
+    """What was written is no policy; ``details["fields"]`` maps field to complaint."""
+
+    reason = "bad_policy"
+
+
+class StalePolicy(ReviewError):
+    """Somebody edited it meanwhile; ``details`` say what changed."""
+
+    reason = "stale_policy"

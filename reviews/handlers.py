@@ -10,9 +10,12 @@ from immune.events.subscriptions import Happened, subscribe
 from immune.models import APV, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobKind, ForgeJobState
+from immune.reconciling import Became
+from immune.remedies import order_job
 from immune.transitions import move_apv
-from reviews import rounds
+from reviews import automatic, campaigns, rounds
 from reviews.models import Review, ReviewState
+from reviews.reporting import report_of
 from wargaming.models import Wargame
 
 
@@ -62,7 +65,7 @@ def end_when_moot(event: Happened) -> None:
         for review in waiting.select_related("remedy").select_for_update(of=("self",)):
             asked_about = APV.objects.filter(review_items__review=review)
             if not asked_about.filter(status__in=(APVStatus.IN_REVIEW, APVStatus.NO_FIX)).exists():
-                rounds.end_round(log, review, why="moot", because="None of its APVs waits for this answer any more.")
+                rounds.end_round(log, review, why="moot", because=_gone(review.remedy))
                 # Proved anew, and that may have ended before we came: then nothing else would open the next round. A head whose
                 # wargames are not even queued is not meant: its own end opens that round.
                 if (
@@ -71,6 +74,49 @@ def end_when_moot(event: Happened) -> None:
                     and Wargame.objects.filter(remedy=review.remedy, head_commit=review.remedy.head_commit).exists()
                 ):
                     rounds.open_round(log, remedy=review.remedy, because="It was put to the proof again.")
+
+
+@subscribe("reviews.settle_campaign", "campaign.started")
+def settle_campaign(event: Happened) -> None:
+    """Decides what a campaign was started over, each review on its own."""
+    campaigns.settle(UUID(event.subject.partition(":")[2]))
+
+
+@subscribe("reviews.join_campaigns", "review.opened")
+def join_campaigns(event: Happened) -> None:
+    """What was proved after a campaign began belongs to it too: shown, and decided where its author said so."""
+    for campaign in campaigns.join(UUID(event.subject.partition(":")[2])):
+        campaigns.settle(campaign)
+
+
+def _gone(remedy: Remedy | None) -> str:
+    """What to tell who was asked: the remedy's own end, where it has one."""
+    if remedy is not None and remedy.state not in LIVE_REMEDIES and remedy.reason:
+        return remedy.reason
+    return "None of its APVs waits for this answer any more."
+
+
+@subscribe("reviews.end_when_merged_by_hand", "remedy.moved")
+def end_when_merged_by_hand(event: Happened) -> None:
+    """Somebody merged at the forge what people were still asked about: there is nothing left to decide."""
+    if event.data.get("why") != Became.MERGED:
+        return
+    with act(SYSTEM) as log:
+        waiting = Review.objects.exclude(state=ReviewState.DECIDED).filter(remedy=UUID(event.subject.partition(":")[2]))
+        for review in waiting.select_related("remedy").select_for_update(of=("self",)):
+            rounds.end_round(log, review, why="merged_at_forge", because=_gone(review.remedy))
+
+
+@subscribe("reviews.report_verdict", "review.opened")
+def report_verdict(event: Happened) -> None:
+    """The verdicts of a head are complete when its review opens: they are shown where its authors look, at the forge."""
+    with act(SYSTEM) as log:
+        review = Review.objects.select_related("remedy").get(pk=UUID(event.subject.partition(":")[2]))
+        remedy = review.remedy
+        if remedy is not None and remedy.state in LIVE_REMEDIES and remedy.head_commit == review.head_commit:
+            order_job(
+                log, remedy, ForgeJobKind.REPORT_VERDICT, cause=f"review:{review.pk}", arguments=report_of(review)
+            )
 
 
 @subscribe("reviews.ask_again_when_refused", "forge_job.finished")
@@ -88,3 +134,19 @@ def ask_again_when_refused(event: Happened) -> None:
         for apv in job.remedy.apvs.filter(status=APVStatus.APPROVED):
             move_apv(apv, to=APVStatus.IN_REVIEW, log=log, why="forge_refused", reason=job.message)
         rounds.open_round(log, remedy=job.remedy, because=f"The forge did not carry it out: {job.message}")
+
+
+@subscribe("reviews.approve_without_people", "review.opened")
+def approve_without_people(event: Happened) -> None:
+    """A round that policy may answer alone is answered, where that is switched on."""
+    review = Review.objects.select_related("remedy__repository").get(pk=UUID(event.subject.partition(":")[2]))
+    automatic.consider(review)
+
+
+@subscribe(
+    "reviews.ask_policy_again",
+    "policy.switched_on", "policy.switched_off", "policy.ordered", "automatic.armed", "freeze.ended", "repository.labelled",
+)  # fmt: skip
+def ask_policy_again(event: Happened) -> None:
+    """What is switched on, off or put before another changes what is said of every open round."""
+    automatic.reconsider()

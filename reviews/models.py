@@ -8,9 +8,28 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from immune.models import APV, Account, ForgeJob, Remedy, Repository
+from immune.models import APV, Account, Advisory, ForgeJob, Remedy, Repository
 from immune.models.apvs import Verdict
+from reviews.notices.models import Notice, NoticeAttempt, NoticeChannel  # noqa: F401 - Django looks for tables here
+from reviews.policies.models import AutomaticSwitch, ReflexFiring, ReflexRule, Rule, RuleKind, RuleVersion, SwitchState
 from wargaming.models import Wargame
+
+__all__ = [
+    "AutomaticSwitch",
+    "Choice",
+    "Comment",
+    "Decision",
+    "Recommendation",
+    "ReflexFiring",
+    "ReflexRule",
+    "Review",
+    "ReviewItem",
+    "ReviewState",
+    "Rule",
+    "RuleKind",
+    "RuleVersion",
+    "SwitchState",
+]
 
 
 class ReviewState(models.TextChoices):
@@ -54,6 +73,13 @@ class Review(models.Model):
     )
     recommendation_reasons = models.JSONField(default=list)
     required_approvals = models.PositiveIntegerField(_("approvals needed"), default=1)
+    required_groups = models.JSONField(
+        default=list, help_text=_("[[team, name], …] of those who approve after the first")
+    )
+    # What was known when policy was last asked, and which versions spoke then; the deciding one apart. None: the built-in one.
+    facts = models.JSONField(default=dict)
+    policies = models.JSONField(default=list)
+    policy_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     escalated_at = models.DateTimeField(_("escalated"), null=True, blank=True)
     opened_because = models.TextField(_("opened because"), blank=True)
     closed_because = models.TextField(_("ended without a decision because"), blank=True)
@@ -127,6 +153,10 @@ class Decision(models.Model):
     reviewer_name = models.CharField(_("reviewer"), max_length=200)
     reviewer_email = models.CharField(_("mail"), max_length=254, blank=True)
     is_final = models.BooleanField(_("ends the round"), default=True)
+    is_automatic = models.BooleanField(_("by policy, without people"), default=False)
+    # What policy said when it was given; none is the built-in one.
+    policies = models.JSONField(default=list)
+    policy_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     action_taken = models.CharField(_("action"), max_length=30)
     job = models.OneToOneField(ForgeJob, on_delete=models.SET_NULL, null=True, blank=True, related_name="decision")
     head_commit = models.CharField(max_length=64, blank=True)
@@ -140,7 +170,12 @@ class Decision(models.Model):
         db_table = "hitl_decisions"
         verbose_name = _("decision")
         verbose_name_plural = _("decisions")
-        indexes = [models.Index(fields=["apv"], name="ix_hitl_decisions_apv_id")]
+        indexes = [
+            models.Index(fields=["apv"], name="ix_hitl_decisions_apv_id"),
+            # The order in which they are listed, and what the figures of a day, a week and a month are taken from.
+            models.Index(fields=["created_at", "id"], name="ix_hitl_decisions_created"),
+            models.Index(fields=["decision"], name="ix_hitl_decisions_choice"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(decision__in=Choice.values), name="hitl_decisions_known"),
             models.CheckConstraint(
@@ -152,6 +187,16 @@ class Decision(models.Model):
                 fields=["review"],
                 condition=models.Q(is_final=True, withdrawn_at__isnull=True),
                 name="hitl_decisions_one_final_per_round",
+            ),
+            models.UniqueConstraint(
+                fields=["review", "reviewer"],
+                condition=models.Q(decision="approve", withdrawn_at__isnull=True, reviewer__isnull=False),
+                name="hitl_decisions_one_approval_per_person",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_automatic=False)
+                | models.Q(decision="approve", reviewer__isnull=True, policy_version__isnull=False),
+                name="hitl_decisions_automatic_names_its_policy",
             ),
             models.UniqueConstraint(
                 fields=["reviewer", "idempotency_key"],
@@ -178,3 +223,78 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return f"comment {self.pk}"
+
+
+class Campaign(models.Model):
+    """One decision about one vulnerability for many repositories, followed until each has its answer.
+
+    ``takes_later``: what is proved after the start is decided too, until ``until``, where its evidence is of the same kind.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    advisory = models.ForeignKey(Advisory, on_delete=models.PROTECT, related_name="+")
+    decision = models.CharField(_("decision"), max_length=10, choices=Choice)
+    justification = models.TextField(_("justification"))
+    suppress = models.JSONField(default=dict)
+    author = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="+")
+    author_name = models.CharField(_("author"), max_length=200)
+    takes_later = models.BooleanField(_("decides later ones too"), default=False)
+    until = models.DateTimeField(_("takes later ones until"))
+    created_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    ended_by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        db_table = "campaigns"
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
+        indexes = [models.Index(fields=["advisory", "until"], name="ix_campaigns_running")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decision__in=["approve", "reject", "escalate"]), name="campaigns_decision_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.decision} {self.advisory_id}"
+
+
+class CampaignItemState(models.TextChoices):
+    """What became of one review in a campaign. ``shown`` and ``refused`` are left to a person."""
+
+    WAITING = "waiting", _("waiting")
+    DECIDED = "decided", _("decided")
+    NOTED = "noted", _("noted, another person has to")
+    REFUSED = "refused", _("refused")
+    SHOWN = "shown", _("left to a person")
+
+
+class CampaignItem(models.Model):
+    """One review of a campaign, with what its author saw of it, or what it was when it came later."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="items")
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="campaign_items")
+    state = models.CharField(_("state"), max_length=10, choices=CampaignItemState, default=CampaignItemState.WAITING)
+    is_late = models.BooleanField(_("came later"), default=False)
+    seen_head = models.CharField(max_length=64, blank=True)
+    seen_patch = models.CharField(max_length=64, blank=True)
+    seen_version = models.PositiveIntegerField()
+    evidence = models.JSONField(default=dict)
+    confidence = models.FloatField(null=True, blank=True)
+    decision = models.ForeignKey(Decision, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    reason = models.CharField(_("reason"), max_length=60, blank=True)
+    message = models.TextField(_("message"), blank=True)
+    updated_at = models.DateTimeField(_("changed"), default=timezone.now)
+
+    class Meta:
+        db_table = "campaign_items"
+        indexes = [models.Index(fields=["campaign", "state"], name="ix_campaign_items_state")]
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "review"], name="campaign_items_once"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=CampaignItemState.values), name="campaign_items_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.review_id} in {self.campaign_id}"

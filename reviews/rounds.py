@@ -6,24 +6,22 @@ What people do with an open round stands in ``services``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.db.models import Max
 
 from immune.events.log import Log
 from immune.models import APV, Remedy
-from immune.models.apvs import APVStatus, Priority
+from immune.models.apvs import APVStatus
 from immune.transitions import move_apv
 from reviews import policy
 from reviews.models import Review, ReviewItem, ReviewState
+from reviews.policies.consulting import consult, speaking_per_apv
 from reviews.transitions import move_review
 from wargaming.models import COUNTING, Wargame, WargameState
-from wargaming.speaking import speaking, vouched
 
 # What has ended for itself is no longer asked about, whatever the remedy once was made for.
 ENDED = (APVStatus.RESOLVED, APVStatus.WITHDRAWN, APVStatus.MERGED, APVStatus.SUPPRESSED)
-# Below what policy asks for before it recommends an approval.
-UNVOUCHED = 0.5
 
 
 def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
@@ -39,12 +37,9 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
     if any(wargame.state in (WargameState.PENDING, WargameState.RUNNING) for wargame in wargames):
         return None
     asked_about = {apv.pk for apv in apvs}
-    spoke = _speaking_per_apv([wargame for wargame in wargames if wargame.apv_id in asked_about])
-    known = [(w.verdict, _counted(w)) for w in spoke.values()]
-    # An APV for which no wargame spoke is not proved, whatever the others say.
-    verdicts = known if len(spoke) == len(apvs) else [*known, ("INCONCLUSIVE", 0.0)]
-    advice = policy.advise(_facts(remedy, apvs, verdicts, all(map(vouched, spoke.values()))))
-    weakest = policy.weakest(verdicts)
+    spoke = speaking_per_apv([wargame for wargame in wargames if wargame.apv_id in asked_about])
+    consulted = consult(remedy, apvs, list(spoke.values()))
+    weakest = policy.weakest(consulted.facts.verdicts)
     review = Review.objects.create(
         repository_id=remedy.repository_id,
         remedy=remedy,
@@ -54,9 +49,7 @@ def open_round(log: Log, *, remedy: Remedy, because: str) -> Review | None:
         evidence_digest=_evidence_digest(remedy, spoke.values()),
         weakest_verdict=weakest[0] if weakest else "",
         confidence=weakest[1] if weakest else None,
-        recommendation=advice.recommendation,
-        recommendation_reasons=list(advice.reasons),
-        required_approvals=advice.required_approvals,
+        **consulted.columns(),
         opened_because=because,
         due_at=min(apv.due_at for apv in apvs),
         priority=min(apv.priority for apv in apvs),
@@ -101,30 +94,6 @@ def end_round(log: Log, review: Review, *, why: str, because: str) -> None:
     move_review(review, to=ReviewState.DECIDED, log=log, why=why, closed_because=because)
 
 
-def _facts(
-    remedy: Remedy, apvs: Sequence[APV], verdicts: Sequence[tuple[str, float]], is_vouched: bool
-) -> policy.Facts:
-    return policy.Facts(
-        verdicts=tuple(verdicts),
-        severity=apvs[0].severity,
-        priority=min((apv.priority for apv in apvs), default=Priority.P4),
-        bump=remedy.bump,
-        has_remedy=True,
-        vouched=is_vouched,
-    )
-
-
-def _speaking_per_apv(wargames: Sequence[Wargame]) -> dict[object, Wargame]:
-    found = {apv: speaking([w for w in wargames if w.apv_id == apv]) for apv in {w.apv_id for w in wargames}}
-    return {apv: wargame for apv, wargame in found.items() if wargame is not None}
-
-
-def _counted(wargame: Wargame) -> float:
-    """The confidence as far as it counts: what only a scenario shows that nobody stands for is no ground for an approval."""
-    confidence = wargame.confidence or 0.0
-    return confidence if vouched(wargame) else min(confidence, UNVOUCHED)
-
-
 def _evidence_digest(remedy: Remedy, wargames: Iterable[Wargame]) -> str:
     parts = [remedy.head_commit, remedy.patch_digest]
     parts += sorted(f"{w.apv_id}:{w.verdict}:{w.evidence_id or ''}" for w in wargames)
@@ -146,6 +115,7 @@ def _note_opened(log: Log, review: Review) -> None:
             "round": review.round,
             "weakest_verdict": review.weakest_verdict,
             "recommendation": review.recommendation,
+            "policies": [spoke["version"] for spoke in review.policies],
             "priority": review.priority,
         },
     )

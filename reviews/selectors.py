@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Count,
+    Exists,
+    Func,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+)
+from django.db.models.functions import Cast, JSONObject
+from django.db.models.lookups import Contains
 from django.utils import timezone
 
+from immune import questions
 from immune.advisories.exploitation import NO_SIGNALS, signals_of
-from immune.models import APV, Repository, Sighting
-from immune.models.advisories import Severity
+from immune.models import APV, Advisory, Repository, Sighting
+from immune.models.advisories import SEVERITY_RANKS, Severity, severity_rank
 from immune.models.apvs import LIVE, APVStatus
 from immune.people.selectors import Viewer, within_sight
-from reviews.models import Choice, Decision, Recommendation, Review, ReviewItem, ReviewState
+from reviews.models import (
+    Campaign,
+    CampaignItem,
+    CampaignItemState,
+    Choice,
+    Decision,
+    Recommendation,
+    Review,
+    ReviewItem,
+    ReviewState,
+)
 from wargaming.models import Wargame
 
 
@@ -35,16 +59,37 @@ def open_reviews(viewer: Viewer) -> QuerySet[Review]:
 
 
 def apvs(viewer: Viewer) -> QuerySet[APV]:
-    """Every APV the viewer may see, with the state of its latest review round as ``review_state``."""
+    """Every APV the viewer may see, with the state of its latest review round as ``review_state`` and whether a question to people is
+    open as ``questioned``."""
     return (
         APV.objects.filter(within_sight(viewer))
         .select_related("repository", "remedy", "group")
-        .annotate(review_state=Subquery(_latest_round("state")), review_id=Subquery(_latest_round("pk")))
+        .annotate(
+            review_state=Subquery(_latest_round("state")),
+            review_id=Subquery(_latest_round("pk")),
+            questioned=questions.is_asked(),
+        )
     )
 
 
-def _latest_round(column: str) -> QuerySet[Any]:
-    return Review.objects.filter(items__apv=OuterRef("pk")).order_by("-opened_at", "-round").values(column)[:1]
+def _latest_round(column: Any) -> QuerySet[Any]:
+    rows = Review.objects.filter(items__apv=OuterRef("pk")).order_by("-opened_at", "-round")
+    return rows.values_list(column, flat=True)[:1]
+
+
+def apv_list(viewer: Viewer, wanted: Q) -> QuerySet[APV]:
+    """The APVs in sight that are wanted, for a list that takes columns and makes no objects (``APV_ROW``).
+
+    ``round`` is the latest review round about it, id and state in one look; ``versions_text`` its versions as JSON.
+    """
+    return (
+        APV.objects.filter(within_sight(viewer))
+        .filter(wanted)
+        .annotate(
+            round=Subquery(_latest_round(JSONObject(id="pk", state="state"))),
+            versions_text=Cast("versions", TextField()),
+        )
+    )
 
 
 def apv_by_code(viewer: Viewer, code: str) -> APV | None:
@@ -53,6 +98,74 @@ def apv_by_code(viewer: Viewer, code: str) -> APV | None:
     while apv is not None and apv.merged_into_id is not None:
         apv = apvs(viewer).filter(pk=apv.merged_into_id).first()
     return apv
+
+
+def latest_reviews(viewer: Viewer, codes: Iterable[str]) -> tuple[list[Review], list[str]]:
+    """The latest round about each of these APVs, each round once, most urgent first; and the codes without one in sight.
+
+    Codes of merged APVs lead to their elders'.
+    """
+    wanted = set(codes)
+    found = APV.objects.filter(within_sight(viewer), apv_code__in=wanted).values_list("apv_code", "pk", "merged_into")
+    elders = {code: elder or pk for code, pk, elder in found}
+    newest = dict(
+        reviews(viewer)
+        .filter(items__apv__in=set(elders.values()))
+        .order_by("opened_at", "round")
+        .values_list("items__apv", "pk")
+    )
+    missing = sorted(code for code in wanted if elders.get(code) not in newest)
+    chosen = {newest[pk] for pk in elders.values() if pk in newest}
+    return list(with_rows(reviews(viewer).filter(pk__in=chosen)).order_by("priority", "due_at", "pk")), missing
+
+
+def reviews_about(viewer: Viewer, record: Advisory) -> QuerySet[Review]:
+    """The rounds that wait for a person and hold for an APV of this vulnerability, whatever its names."""
+    asked = ReviewItem.objects.filter(apv__group=record.group_id).values("review")
+    return open_reviews(viewer).filter(pk__in=asked)
+
+
+def campaigns(viewer: Viewer) -> QuerySet[Campaign]:
+    """One's own campaigns, and those with a review in sight."""
+    rows = Campaign.objects.select_related("advisory", "author", "ended_by")
+    if not viewer.may("read") or viewer.sees_all:
+        return rows if viewer.may("read") else rows.none()
+    seen = campaign_items(viewer).filter(campaign=OuterRef("pk"))
+    return rows.filter(Q(author=viewer.account_id) | Exists(seen))
+
+
+def campaign_items(viewer: Viewer) -> QuerySet[CampaignItem]:
+    return CampaignItem.objects.filter(within_sight(viewer, "review__repository"))
+
+
+def campaign_rows(viewer: Viewer, campaign: Campaign) -> QuerySet[CampaignItem]:
+    """The reviews of a campaign in sight, with what a row shows, in two queries."""
+    items = ReviewItem.objects.select_related("apv").order_by("apv__apv_code")
+    rows = campaign_items(viewer).filter(campaign=campaign)
+    return rows.select_related("review__repository", "review__remedy", "decision__job").prefetch_related(
+        Prefetch("review__items", queryset=items)
+    )
+
+
+def campaign_progress(viewer: Viewer, campaign: Campaign) -> dict[str, dict[str, int]]:
+    """How far it has come, as far as the viewer sees: reviews by what became of them, their forge jobs and all APVs by state."""
+    items = campaign_items(viewer).filter(campaign=campaign)
+    jobs = items.filter(decision__job__isnull=False)
+    apvs = APV.objects.filter(within_sight(viewer), group=campaign.advisory.group_id).exclude(status=APVStatus.MERGED)
+    states = _counted(items.values_list("state"))
+    return {
+        "reviews": {state: states.get(state, 0) for state in CampaignItemState.values},
+        "jobs": _counted(jobs.values_list("decision__job__state")),
+        "apvs": _counted(apvs.values_list("status")),
+    }
+
+
+def with_rows(rows: QuerySet[Review]) -> QuerySet[Review]:
+    """Adds what a row about a review shows, in two queries."""
+    items = ReviewItem.objects.select_related("apv").order_by("apv__apv_code")
+    return rows.select_related("repository", "remedy", "apv", "claimed_by").prefetch_related(
+        Prefetch("items", queryset=items)
+    )
 
 
 def sources_of(apv: APV) -> QuerySet[Sighting]:
@@ -75,12 +188,18 @@ def signals_shown(apv: APV) -> dict[str, Any]:
 
 def matching(text: str) -> Q:
     """The APVs a person means by a part of a code, CVE, advisory or package name."""
-    return (
-        Q(apv_code__icontains=text)
-        | Q(cve_id__icontains=text)
-        | Q(advisory_id__icontains=text)
-        | Q(package_name__icontains=text)
-    )
+    return Q(Contains(SearchedText(), text.upper()))
+
+
+class SearchedText(Func):
+    """What an APV is searched by, as one text: PostgreSQL has a trigram index on exactly this (immune, migration 0009)."""
+
+    template = "UPPER(%(expressions)s)"
+    arg_joiner = " || ' ' || "
+    output_field = TextField()
+
+    def __init__(self) -> None:
+        super().__init__("apv_code", "cve_id", "advisory_id", "package_name")
 
 
 def latest_review(viewer: Viewer, apv: APV) -> Review | None:
@@ -107,7 +226,7 @@ def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
     items = ReviewItem.objects.select_related("apv__group").prefetch_related(
         Prefetch("wargame", queryset=wargames), "apv__group__advisories"
     )
-    return rows.select_related("repository", "remedy", "apv", "claimed_by").prefetch_related(
+    return rows.select_related("repository", "remedy__aftermath", "apv", "claimed_by").prefetch_related(
         Prefetch("items", queryset=items.order_by("apv__priority", "apv__apv_code")),
         Prefetch("decisions", queryset=Decision.objects.select_related("reviewer", "job").order_by("created_at")),
         "comments__author",
@@ -125,29 +244,16 @@ def decisions(viewer: Viewer) -> QuerySet[Decision]:
 
 
 def decision_history(viewer: Viewer, apv: APV) -> QuerySet[Decision]:
-    """The decisions that hold for this APV, through whichever code of its remedy they were given."""
-    return decisions(viewer).filter(review__items__apv=apv)
+    """The decisions that hold for this APV, through whichever code of its remedy they were given, and those given of one that
+    was folded into it."""
+    items = ReviewItem.objects.filter(Q(apv=apv) | Q(apv__merged_into=apv))
+    return decisions(viewer).filter(review__in=items.values("review"))
 
 
 def overdue() -> Q:
     """APVs past their due time that nobody has settled or set aside."""
     settled = (APVStatus.RESOLVED, APVStatus.WITHDRAWN, APVStatus.MERGED, APVStatus.SUPPRESSED)
     return Q(due_at__lt=timezone.now()) & ~Q(status__in=settled)
-
-
-# Unknown stands beside high: nobody has said it is mild.
-SEVERITY_RANKS = {
-    severity: rank
-    for rank, severity in enumerate(
-        (Severity.CRITICAL, Severity.HIGH, Severity.UNKNOWN, Severity.MEDIUM, Severity.LOW, Severity.NONE)
-    )
-}
-
-
-def severity_rank(path: str = "severity") -> Case:
-    """Rank of a severity, worst first: the names themselves would sort by letter."""
-    cases = (When(**{path: severity}, then=Value(rank)) for severity, rank in SEVERITY_RANKS.items())
-    return Case(*cases, default=Value(0), output_field=IntegerField())
 
 
 def by_severity(rows: QuerySet[APV]) -> QuerySet[APV]:

@@ -11,15 +11,17 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils import timezone
 
-from immune.events.actors import SYSTEM, Actor
+from immune.events.actors import POLICY, SYSTEM, Actor
 from immune.events.log import Log, act
 from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
-from immune.models.remedies import ForgeJobState
+from immune.models.remedies import LIVE_REMEDIES, ForgeJobState
+from immune.models.suppressions import Ground
 from immune.people.selectors import Viewer, visible_repositories
 from immune.suppression.services import suppress_apv
 from immune.transitions import Moved, move_apv
 from reviews import metrics, rounds
+from reviews.approving import is_last_word
 from reviews.decisions import ACTIONS, FINAL, Asked, complaints
 from reviews.errors import (
     AlreadyDecided,
@@ -28,14 +30,15 @@ from reviews.errors import (
     IdempotencyConflict,
     NotAllowed,
     ReviewError,
-    SecondPersonNeeded,
     StaleEvidence,
     TooLate,
 )
 from reviews.models import Comment, Decision, Review, ReviewState
+from reviews.policies.consulting import advice_now, spoke_columns
 from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
+GROUNDS = frozenset(Ground.values)
 
 
 def claim_review(*, account: Account, viewer: Viewer, review: Review) -> Review:
@@ -144,13 +147,58 @@ def decide(
     return decision
 
 
+def foresee(
+    *, account: Account, viewer: Viewer, review: Review, asked: Asked, expected_version: int | None = None
+) -> ReviewError | None:
+    """The refusal ``decide`` would give now, None when it would take the decision. Only looks: a justification is still to come."""
+    try:
+        _may(viewer, "decide", review)
+        _sound(review, asked, before_writing=True)
+        _undecided(review)
+        _unclaimed_by_others(review, account)
+        _fresh(review, asked, expected_version)
+        if asked.choice == "approve" and review.remedy is not None:
+            is_last_word(review, account, advice_now(review))
+    except ReviewError as error:
+        return error
+    return None
+
+
+def approve_by_policy(*, review: Review, justification: str) -> Decision:
+    """Approves a round without people, by the way every decision goes, where policy allows it and nothing stands against it.
+
+    Raises NotAutomatic with what does, AlreadyDecided, ClaimedByAnother (also for whoever holds it), StaleEvidence, BadDecision.
+    """
+    asked = Asked("approve", justification, review.head_commit, review.patch_digest)
+    _sound(review, asked)
+    version = review.version
+    try:
+        with act(POLICY) as log:
+            review = _locked(review)
+            _undecided(review)
+            _unclaimed_by_others(review, None)
+            _fresh(review, asked, version)
+            decision = _write(log, None, review, asked, None, "", "")
+    except (IntegrityError, Moved) as error:
+        raise _already(review) from error
+    metrics.decision_made(asked.choice, decision.apv.severity)
+    return decision
+
+
 def _write(
-    log: Log, account: Account, review: Review, asked: Asked, through: APV | None, key: str, digest: str
+    log: Log, account: Account | None, review: Review, asked: Asked, through: APV | None, key: str, digest: str
 ) -> Decision:
+    """``account``: the person who decides; None is policy, which may approve and nothing else."""
     apvs = [item.apv for item in review.items.select_related("apv").order_by("apv__priority", "apv__apv_code")]
-    final = asked.choice in FINAL and (asked.choice != "approve" or _approvals_complete(review, account))
+    advice = advice_now(review) if asked.choice == "approve" and review.remedy is not None else None
+    final = asked.choice in FINAL and (advice is None or is_last_word(review, account, advice))
     apv = through if through in apvs else apvs[0]
     assert apv is not None  # noqa: S101 - a round always holds for at least one APV
+    spoke = (
+        spoke_columns(advice)
+        if advice is not None
+        else {"policies": review.policies, "policy_version_id": review.policy_version_id}
+    )
     decision = Decision(
         apv=apv,
         apv_code=apv.apv_code,
@@ -160,18 +208,18 @@ def _write(
         comments=asked.comments,
         confidence_override=asked.confidence_override,
         modifications=asked.modifications,
-        suppress={"reason": asked.suppress.reason, "expires_at": asked.suppress.expires_at.isoformat()}
-        if asked.suppress
-        else {},
+        suppress=asked.suppress.kept() if asked.suppress else {},
         reviewer=account,
-        reviewer_name=account.shown_name,
-        reviewer_email=account.email,
+        reviewer_name=account.shown_name if account is not None else _policy_name(spoke["policies"]),
+        reviewer_email=account.email if account is not None else "",
+        is_automatic=account is None,
         is_final=final,
         action_taken=ACTIONS[asked.choice] if final or asked.choice == "escalate" else "none",
         head_commit=review.head_commit,
         patch_digest=review.patch_digest,
         idempotency_key=key,
         request_digest=digest,
+        **spoke,
     )
     if review.remedy is not None and decision.action_taken != "none":
         decision.job = _job(review.remedy, review.round, decision)
@@ -191,10 +239,16 @@ def _write(
             "head": review.head_commit,
             "patch": review.patch_digest,
             "job": str(decision.job_id) if decision.job_id else None,
+            "automatic": decision.is_automatic,
+            "policies": [one["version"] for one in decision.policies],
         },
     )
     _follow(log, review, decision, apvs)
     return decision
+
+
+def _policy_name(spoke: list[dict[str, Any]]) -> str:
+    return f"policy {spoke[-1]['name']}, version {spoke[-1]['number']}" if spoke else "policy"
 
 
 def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> None:
@@ -225,6 +279,7 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
                 reason=decision.suppress["reason"],
                 until=decision.suppress["expires_at"],
                 by=decision.reviewer,
+                ground=decision.suppress.get("ground", ""),
             )
 
 
@@ -253,18 +308,39 @@ def withdraw_decision(*, account: Account, viewer: Viewer, decision: Decision) -
         review = _locked(decision.review)
         if decision.withdrawn_at is not None or not decision.is_final or decision.job_id is None:
             raise TooLate("There is nothing left to withdraw.")
-        cancelled = ForgeJob.objects.filter(pk=decision.job_id, state=ForgeJobState.PENDING, attempts=0).update(
+        if not _cancelled(decision):
+            raise TooLate("The forge is already at it; the decision stands.")
+        _take_back(log, review, decision, "The decision before was withdrawn.")
+    return decision
+
+
+def withdraw_automatic(log: Log, *, because: str) -> int:
+    """Takes back every approval that policy gave and the forge has not begun with; people are asked instead. Returns how many."""
+    waiting = Decision.objects.filter(is_automatic=True, withdrawn_at__isnull=True, job__state=ForgeJobState.PENDING)
+    taken = 0
+    for decision in waiting.select_related("review").order_by("created_at"):
+        review = _locked(decision.review)
+        if _cancelled(decision):
+            _take_back(log, review, decision, because)
+            taken += 1
+    return taken
+
+
+def _cancelled(decision: Decision) -> bool:
+    """Takes its forge job out of line; False when the forge is at it already."""
+    return decision.job_id is not None and bool(
+        ForgeJob.objects.filter(pk=decision.job_id, state=ForgeJobState.PENDING, attempts=0).update(
             state=ForgeJobState.CANCELLED, finished_at=timezone.now(), reason="withdrawn"
         )
-        if not cancelled:
-            raise TooLate("The forge is already at it; the decision stands.")
-        now = timezone.now()
-        Decision.objects.filter(pk=decision.pk).update(withdrawn_at=now)
-        decision.withdrawn_at = now
-        _note(log, "decision.withdrawn", review, {"decision": str(decision.pk), "type": decision.decision})
-        if review.remedy is not None:
-            rounds.open_round(log, remedy=review.remedy, because="The decision before was withdrawn.")
-    return decision
+    )
+
+
+def _take_back(log: Log, review: Review, decision: Decision, because: str) -> None:
+    decision.withdrawn_at = timezone.now()
+    Decision.objects.filter(pk=decision.pk).update(withdrawn_at=decision.withdrawn_at)
+    _note(log, "decision.withdrawn", review, {"decision": str(decision.pk), "type": decision.decision})
+    if review.remedy is not None:
+        rounds.open_round(log, remedy=review.remedy, because=because)
 
 
 def _repeated(account: Account, key: str, digest: str) -> Decision | None:
@@ -312,18 +388,35 @@ def _already(review: Review) -> ReviewError:
     )
 
 
-def _unclaimed_by_others(review: Review, account: Account) -> None:
+def _unclaimed_by_others(review: Review, account: Account | None) -> None:
     held = review.claimed_until is not None and review.claimed_until > timezone.now()
-    if review.state == ReviewState.CLAIMED and held and review.claimed_by_id not in (None, account.pk):
+    if (
+        review.state == ReviewState.CLAIMED
+        and held
+        and review.claimed_by_id not in (None, account.pk if account else None)
+    ):
         assert review.claimed_by is not None  # noqa: S101 - the id was just seen
         raise ClaimedByAnother(f"{review.claimed_by.shown_name} is looking at it.", by=review.claimed_by.shown_name)
 
 
-def _sound(review: Review, asked: Asked) -> None:
+def _sound(review: Review, asked: Asked, *, before_writing: bool = False) -> None:
     strategy = review.remedy.strategy if review.remedy else ""
-    fields = complaints(asked, has_remedy=review.remedy_id is not None, strategy=strategy, now=timezone.now())
+    fields = complaints(
+        asked,
+        has_remedy=review.remedy_id is not None,
+        strategy=strategy,
+        now=timezone.now(),
+        codes=_codes(review) if asked.suppress and asked.suppress.apv_codes else frozenset(),
+        grounds=GROUNDS,
+    )
+    if before_writing:
+        fields.pop("justification", None)
     if fields:
         raise BadDecision("; ".join(f"{name} {text}" for name, text in fields.items()), fields=fields)
+
+
+def _codes(review: Review) -> frozenset[str]:
+    return frozenset(review.items.values_list("apv__apv_code", flat=True))
 
 
 def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
@@ -336,17 +429,12 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}
+    if review.remedy is not None and review.remedy.state not in LIVE_REMEDIES:
+        changed["remedy"] = {"seen": "open", "now": review.remedy.state}
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:
         changed["remedy_head"] = {"seen": review.head_commit, "now": review.remedy.head_commit}
     if changed:
         raise StaleEvidence("What you decided on is no longer what there is: " + ", ".join(changed), changed=changed)
-
-
-def _approvals_complete(review: Review, account: Account) -> bool:
-    earlier = Decision.objects.filter(review=review, decision="approve", withdrawn_at__isnull=True)
-    if earlier.filter(reviewer=account).exists():
-        raise SecondPersonNeeded("You approved it already; another person has to.")
-    return earlier.count() + 1 >= review.required_approvals
 
 
 def _note(log: Log, kind: str, review: Review, data: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The moves of a review round."""
+"""The moves of a review round, and of a review in a campaign."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models import F
 
 from immune.events.log import Log
 from immune.transitions import Machine, move
-from reviews.models import Review, ReviewState
+from reviews.models import CampaignItem, CampaignItemState, Review, ReviewState
 
 S = ReviewState
 REVIEW_MACHINE = Machine(
@@ -32,3 +32,24 @@ def move_review(review: Review, *, to: str, log: Log, why: str, **changes: Any) 
 
 def _text(value: object) -> str | None:
     return str(value) if value else None
+
+
+C = CampaignItemState
+CAMPAIGN_ITEM_MACHINE = Machine(
+    "campaign_item",
+    "state",
+    {
+        C.WAITING: frozenset({C.DECIDED, C.NOTED, C.REFUSED}),
+        # What became of it afterwards is the review's to say.
+        C.DECIDED: frozenset(),
+        C.NOTED: frozenset(),
+        C.REFUSED: frozenset(),
+        C.SHOWN: frozenset(),
+    },
+)
+
+
+def move_campaign_item(item: CampaignItem, *, to: str, log: Log, why: str, **changes: Any) -> None:
+    """Notes what became of one review of a campaign. Raises as ``immune.transitions.move``."""
+    data = {"campaign": str(item.campaign_id), "review": str(item.review_id)}
+    move(CAMPAIGN_ITEM_MACHINE, item, to=to, log=log, why=why, data=data, **changes)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import ROOT, worker
+from tests.github_server.description import DescriptionMissing, _fetch
 from tests.servers import Lease, MissingError, database, lease, leases, program, redis_database, vhost
 
 
@@ -92,3 +93,12 @@ def shared_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no data sets at {folder} (set IMMUNE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def github_description() -> Path:
+    """GitHub's description is there, or the run stops and says what is missing."""
+    try:
+        return _fetch()
+    except DescriptionMissing as missing:
+        pytest.exit(str(missing), returncode=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from immune.aftermath import AFTERMATH_MACHINE
 from immune.people.selectors import RIGHTS
 from immune.transitions import APV_MACHINE, REMEDY_MACHINE, Machine
 from reviews.transitions import REVIEW_MACHINE
@@ -135,7 +136,12 @@ def _table(after: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     ("name", "machine"),
-    [("APV_MACHINE", APV_MACHINE), ("REMEDY_MACHINE", REMEDY_MACHINE), ("REVIEW_MACHINE", REVIEW_MACHINE)],
+    [
+        ("APV_MACHINE", APV_MACHINE),
+        ("REMEDY_MACHINE", REMEDY_MACHINE),
+        ("REVIEW_MACHINE", REVIEW_MACHINE),
+        ("AFTERMATH_MACHINE", AFTERMATH_MACHINE),
+    ],
 )
 def test_the_tables_of_moves_are_those_of_the_code(name: str, machine: Machine) -> None:
     moves = {str(from_): {str(to) for to in targets} for from_, targets in machine.moves.items()}

@@ -8,6 +8,9 @@ from typing import Protocol, TypeVar
 from wargaming.models import Trust, WargameState
 from wargaming.verdict import WEAKEST_FIRST
 
+# Drivers whose evidence may count without people; every other name does not, also one that nobody thought of yet.
+COUNTING = frozenset({"bubblewrap", "podman", "docker"})
+
 
 class Ended(Protocol):
     """A wargame, as far as it is needed here."""
@@ -17,6 +20,7 @@ class Ended(Protocol):
     confidence: float | None
     trust: str
     accepted: bool
+    driver: str
 
 
 Game = TypeVar("Game", bound=Ended)
@@ -25,6 +29,12 @@ Game = TypeVar("Game", bound=Ended)
 def vouched(game: Ended) -> bool:
     """Whether somebody stands for its scenario: the project that ships it, or a second person who accepted it."""
     return game.trust in ("", Trust.SHIPPED) or (game.trust == Trust.ATTACHED and game.accepted)
+
+
+def counts(game: Ended) -> bool:
+    """Whether its evidence may stand without people: it ran in a sandbox of ours. What ran elsewhere, or only within limits, is
+    shown to people and never approves."""
+    return game.driver in COUNTING
 
 
 def speaking(games: Iterable[Game]) -> Game | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import orjson
 from django.db.models import QuerySet
 
 from immune.advisories.osv import read_osv
@@ -59,7 +59,7 @@ def knowledge_of(packages: Iterable[tuple[str, str]]) -> Knowledge:
         for row in Advisory.objects.filter(pk__in=ordered[start : start + 500]).only(
             "pk", "group_id", "record", "source"
         ):
-            records.append(read_osv(json.loads(row.record), row.source))
+            records.append(read_osv(orjson.loads(row.record), row.source, digests=False))
             group_ids[row.pk] = row.group_id
     by_pk = _groups(set(group_ids.values()))
     return Knowledge(AdvisoryIndex(records), {pk: by_pk[group] for pk, group in group_ids.items()})
@@ -130,6 +130,15 @@ def advisories(
     if severity is not None:
         rows = rows.filter(severity=severity)
     return rows if withdrawn is None else rows.filter(withdrawn__isnull=not withdrawn)
+
+
+def advisory_named(viewer: Viewer, name: str) -> Advisory | None:
+    """The record of this id, or one that goes by this alias. None when unknown or for those who may not read."""
+    if not viewer.may("read"):
+        return None
+    rows = Advisory.objects.defer("record").select_related("group")
+    known = rows.filter(pk=name).first()
+    return known or rows.filter(names__name=name).order_by("pk").first()
 
 
 def advisory(viewer: Viewer, pk: str) -> Advisory | None:

@@ -14,7 +14,7 @@ from immune.advisories.osv import AdvisoryRecord, read_osv
 from immune.advisories.sources import Raw, iter_records
 from immune.events.actors import Actor
 from immune.events.log import Log, act
-from immune.folding import fold_into_groups
+from immune.folding import ask_about_taken_away, fold_into_groups, names_of_records
 from immune.inventory import Refusal, Unreadable
 from immune.models import Advisory, AdvisoryName, AffectedPackage, AliasGroup, DependencyRow, Repository, Sighting
 from immune.services import request_scan
@@ -150,6 +150,7 @@ def _store(batch: dict[str, Read], report: SyncReport, log: Log) -> set[Package]
     columns = [f.name for f in Advisory._meta.concrete_fields if f.name not in ("id", "group")]
     Advisory.objects.bulk_create([row for row in rows if row.pk not in known])
     Advisory.objects.bulk_update([row for row in rows if row.pk in known], columns)
+    names_before = names_of_records(matters & known.keys())
     AdvisoryName.objects.filter(advisory__in=matters).delete()
     AffectedPackage.objects.filter(advisory__in=matters).delete()
     AdvisoryName.objects.bulk_create(
@@ -160,6 +161,7 @@ def _store(batch: dict[str, Read], report: SyncReport, log: Log) -> set[Package]
         AffectedPackage(advisory_id=pk, ecosystem=ecosystem, name=name) for pk, ecosystem, name in sorted(packages)
     )
     fold_into_groups(log, matters)
+    ask_about_taken_away(log, names_before)
     return touched | {(ecosystem, name) for _, ecosystem, name in packages}
 
 

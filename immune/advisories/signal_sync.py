@@ -172,7 +172,7 @@ def _assess_again(actor: Actor, changed: set[str]) -> int:
             signals = signals_of(apv.cve_id for apv in apvs)
             moved = []
             for apv in apvs:
-                facts = weighed(_facts_of(apv, signals.get(apv.cve_id, NO_SIGNALS)), apv.created_at)
+                facts = weighed(_facts_of(apv, signals.get(apv.cve_id, NO_SIGNALS)), apv.created_at, apv.raised_to)
                 if any(getattr(apv, name) != value for name, value in facts.items()):
                     for name, value in facts.items():
                         setattr(apv, name, value)

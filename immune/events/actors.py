@@ -26,3 +26,5 @@ class Actor:
 
 SYSTEM = Actor("system", "immune")
 COMMAND = Actor("command", "manage.py")
+# What is approved without people; the decision names the version of the policy that spoke.
+POLICY = Actor("system", "policy")

@@ -114,6 +114,7 @@ class MergeMethod(StrEnum):
 
     SQUASH = "squash"
     MERGE = "merge"
+    REBASE = "rebase"
 
 
 class Conclusion(StrEnum):

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from immune import git
 from immune.forges import base
 from immune.forges import github_text as text
-from immune.forges.base import Answer, Done, Failed, Failure, MergeMethod, PullState, Refusal, Refused, Retry
+from immune.forges.base import Answer, Done, Failed, Failure, PullState, Refusal, Refused, Retry
 from immune.forges.github_branches import Branches
 from immune.forges.github_checks import CommitChecks
 from immune.forges.github_session import Reply, Session, Stopped
@@ -212,7 +212,7 @@ class GitHubForge:
                 return self._enqueue(request)
             asked = {
                 "sha": request.head_commit,
-                "merge_method": "squash" if request.method is MergeMethod.SQUASH else "merge",
+                "merge_method": request.method.value,
                 "commit_title": text.plain(request.title),
                 "commit_message": text.message(request.message),
             }
@@ -299,17 +299,21 @@ class GitHubForge:
 
     def _commented(self, number: int, kind: str, key: str, body: base.Body) -> Done[base.Note]:
         path = f"{self.path}/issues/{int(number)}/comments"
+        if found := self._only_comment(number, kind, key):
+            return Done(base.Note(key, str(found["html_url"])), already=True)
+        whole = {"body": self.markers.signed(body, kind, key)}
+        made = self.session.need(self.session.write("POST", path, whole), 201).data
+        # Something in between may have carried it out twice and told us of one: nobody would look for the other later.
+        return Done(base.Note(key, str((self._only_comment(number, kind, key) or made)["html_url"])))
+
+    def _only_comment(self, number: int, kind: str, key: str) -> dict[str, Any] | None:
+        """Our comment with this marker. Of several, as two calls in flight at once can leave, the first one stays."""
         found = [one for one in self._our_comments(number) if self.markers.has(one["body"], kind, key)]
-        # Two calls in flight at once can leave two; the first one stays.
         for extra in found[1:]:
             gone = self.session.write("DELETE", f"{self.path}/issues/comments/{int(extra['id'])}")
             if gone.status != 404:
                 self.session.need(gone, 204)
-        if found:
-            return Done(base.Note(key, str(found[0]["html_url"])), already=True)
-        whole = {"body": self.markers.signed(body, kind, key)}
-        made = self.session.need(self.session.write("POST", path, whole), 201).data
-        return Done(base.Note(key, str(made["html_url"])))
+        return found[0] if found else None
 
     def _our_comments(self, number: int) -> list[dict[str, Any]]:
         me = self.session.login()

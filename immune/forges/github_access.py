@@ -7,12 +7,17 @@ alone. How long they live: as long as the process; another configuration is anot
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from immune.forges.github import GitHubForge, GitHubRepository
 from immune.forges.github_session import Account, Session
 
+# An App that is removed and installed again has another installation: what was heard is asked again after a while.
+_INSTALLATION_KNOWN = 600.0
+
 _sessions: dict[Account, Session] = {}
+_installations: dict[tuple[Account, str], tuple[int, float]] = {}
 _lock = threading.Lock()
 
 
@@ -31,6 +36,19 @@ def session_of(account: Account) -> Session:
         if account not in _sessions:
             _sessions[account] = Session(account)
         return _sessions[account]
+
+
+def installation_of(account: Account, full_name: str) -> int:
+    """The installation through which the account's App reaches a repository. Raises ``Stopped``: not installed there, no answer.
+
+    The App itself is asked, with its own key; the answer is kept for ten minutes.
+    """
+    known = _installations.get((account, full_name))
+    if known is not None and time.monotonic() - known[1] < _INSTALLATION_KNOWN:
+        return known[0]
+    found = session_of(account).installation_of(full_name)
+    _installations[account, full_name] = found, time.monotonic()
+    return found
 
 
 def github_forge(config: GitHubConfig, full_name: str, *, merge_queue: bool = False) -> GitHubForge:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import github
 import requests
@@ -194,11 +195,36 @@ class Session:
                 self._login = str(self.need(self.read("/user"), 200).data["login"])
             else:
                 # /user is not open to installations; the App itself says its name.
-                jwt = Auth.AppAuth(app.app_id, app.private_key).token
-                headers = {"Authorization": f"Bearer {jwt}"}
-                reply = self._call("GET", "/app", headers=headers, requester=self._requester.withAuth(None))
-                self._login = str(self.need(reply, 200).data["slug"]) + "[bot]"
+                self._login = str(self.need(self._as_app(app, "/app"), 200).data["slug"]) + "[bot]"
         return self._login
+
+    def installation_of(self, full_name: str) -> int:
+        """Where our App is installed for a repository (owner/name). Raises ``Stopped``; ``ValueError`` without an App."""
+        app = self.account.app
+        if app is None:
+            raise ValueError("this identity is no App")
+        reply = self._as_app(app, f"/repos/{quote(full_name)}/installation")
+        if reply.status == 404:
+            message = "our GitHub App is not installed on this repository"
+            raise Stopped(Refused(Refusal.NOT_FOUND, message, Retry.LATER, detail=reply.message))
+        return int(self.need(reply, 200).data["id"])
+
+    def access_token(self) -> str:
+        """The token with which git fetches as this identity; an App's is renewed before it ends. Raises ``Stopped``."""
+        if self.account.app is None:
+            return self.account.token
+        try:
+            return str(self._requester.auth.token)  # type: ignore[union-attr]
+        except GithubException as error:
+            raise Stopped(meaning(Reply(error.status or 0, error.headers or {}, error.data))) from error
+        except requests.exceptions.RequestException as error:
+            raise Stopped(self._lost(error, writing=False)) from error
+
+    def _as_app(self, app: AppCredentials, path: str) -> Reply:
+        """A read signed with the App's own key, not as one of its installations."""
+        jwt = Auth.AppAuth(app.app_id, app.private_key).token
+        headers = {"Authorization": f"Bearer {jwt}"}
+        return self._call("GET", path, headers=headers, requester=self._requester.withAuth(None))
 
     # --- calls
 

@@ -222,7 +222,7 @@ class LocalForge:
                     message=f"{request.title}\n\n{request.message}".strip() + "\n",
                     author=self.merger,
                     when=request.when,
-                    squash=request.method is base.MergeMethod.SQUASH,
+                    squash=request.method is not base.MergeMethod.MERGE,  # one commit: rebased, it is the same
                 )
                 git.move_refs(self.repository, [RefMove(intent, noted, None)])
             # Closing writes the row first and deletes the intent second, so reading the row here, after the intent was

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 
-from immune.forges.base import Forge, PullState, VerdictReport
-from immune.forges.github_access import GitHubConfig, github_forge
-from immune.forges.github_session import Account, AppCredentials
+from immune.forges.base import Failed, Forge, PullState, Refused, VerdictReport
+from immune.forges.github_access import GitHubConfig, github_forge, installation_of, session_of
+from immune.forges.github_session import Account, AppCredentials, Stopped
 from immune.forges.local import LocalForge, StoredPull
 from immune.git import Identity
 from immune.models import LocalNote, LocalPullRequest, Repository
@@ -24,40 +25,92 @@ from immune.models.repositories import ForgeKind
 from immune.services import mirror_of
 
 MERGER = Identity("Immune", "immune@localhost")
+T = TypeVar("T")
 
 
 class ForgeNotConfigured(Exception):
     """The repository's forge needs settings that are missing; the text says which."""
 
 
+class ForgeUnavailable(Exception):
+    """The forge could not even be asked for access. ``answer`` is what an attempt would have been answered."""
+
+    def __init__(self, answer: Refused | Failed) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
 def forge_of(repository: Repository) -> Forge:
-    """The forge a repository lies on. Raises ForgeNotConfigured."""
+    """The forge a repository lies on. May ask GitHub where its App is installed: not for use inside a transaction.
+
+    Raises ForgeNotConfigured, ForgeUnavailable.
+    """
     if repository.forge == ForgeKind.LOCAL:
         return LocalForge(mirror_of(repository), RowStore(repository), MERGER)
-    return _github(repository)
+    # Markers tell our own earlier work from what strangers write; the key must outlive every process and never leave.
+    key = hmac.new(settings.SECRET_KEY.encode(), b"github markers", hashlib.sha256).digest()
+    reviewer = replace(_bare_account(), token=settings.GITHUB_REVIEWER_TOKEN, app=None)
+    config = GitHubConfig(_account(repository), (key,), reviewer if settings.GITHUB_REVIEWER_TOKEN else None)
+    try:
+        return github_forge(config, full_name_of(repository), merge_queue=repository.merge_queue)
+    except ValueError as error:
+        raise ForgeNotConfigured(f"{repository.location}: {error}") from error
 
 
-def _github(repository: Repository) -> Forge:
-    app = None
-    if settings.GITHUB_APP_ID and settings.GITHUB_APP_PRIVATE_KEY:
-        app = AppCredentials(int(settings.GITHUB_APP_ID), settings.GITHUB_APP_PRIVATE_KEY)
-    if app is None and not settings.GITHUB_TOKEN:
-        raise ForgeNotConfigured(
-            "no access to GitHub is configured: set GITHUB_TOKEN, or GITHUB_APP_ID and its private key"
-        )
-    account = Account(
+def fetch_token(repository: Repository) -> str:
+    """What git shows GitHub to fetch the repository; empty for the local forge and where nothing is configured.
+
+    Raises ForgeUnavailable, ForgeNotConfigured for a key that is none.
+    """
+    if repository.forge != ForgeKind.GITHUB or not _has_app():
+        return settings.GITHUB_TOKEN if repository.forge == ForgeKind.GITHUB else ""
+    account = _account(repository)
+    return _asked(lambda: session_of(account).access_token())
+
+
+def full_name_of(repository: Repository) -> str:
+    """owner/name, from the address the repository was registered with."""
+    return urlsplit(repository.location).path.strip("/").removesuffix(".git")
+
+
+def _has_app() -> bool:
+    return bool(settings.GITHUB_APP_ID and settings.GITHUB_APP_PRIVATE_KEY)
+
+
+def _account(repository: Repository) -> Account:
+    """The identity that acts on this repository: our token, or our App as it is installed there."""
+    account = _bare_account()
+    if account.app is None:
+        if not account.token:
+            raise ForgeNotConfigured(
+                "no access to GitHub is configured: set GITHUB_TOKEN, or GITHUB_APP_ID and its private key"
+            )
+        return account
+    number = _asked(lambda: installation_of(account, full_name_of(repository)))
+    return replace(account, app=replace(account.app, installation_id=number))
+
+
+def _bare_account() -> Account:
+    app = AppCredentials(int(settings.GITHUB_APP_ID), settings.GITHUB_APP_PRIVATE_KEY) if _has_app() else None
+    pause = settings.GITHUB_WRITE_PAUSE_MS / 1000
+    return Account(
         token="" if app else settings.GITHUB_TOKEN,
         app=app,
         base_url=settings.GITHUB_API_URL,
+        between_requests=pause / 4,
+        between_writes=pause,
         pace_file=Path(settings.WORK_DIR) / "github.pace",
+        ca_file=settings.GITHUB_CA_FILE,
     )
-    # Markers tell our own earlier work from what strangers write; the key must outlive every process and never leave.
-    key = hmac.new(settings.SECRET_KEY.encode(), b"github markers", hashlib.sha256).digest()
-    full_name = urlsplit(repository.location).path.strip("/").removesuffix(".git")
+
+
+def _asked(ask: Callable[[], T]) -> T:
     try:
-        return github_forge(GitHubConfig(account, (key,)), full_name)
+        return ask()
+    except Stopped as stopped:
+        raise ForgeUnavailable(stopped.answer) from stopped
     except ValueError as error:
-        raise ForgeNotConfigured(f"{repository.location}: {error}") from error
+        raise ForgeNotConfigured(f"the GitHub App's key cannot be used: {error}") from error
 
 
 class RowStore:

@@ -16,6 +16,7 @@ MAX_LINE = 1024 * 1024  # one logical line of a requirements file, hashes includ
 MAX_OPTIONS = 128 * 1024  # the options of one line: some 1,500 hashes; shlex takes quadratic time on a long word
 MAX_REQUIREMENT = 16 * 1024  # one PEP 508 requirement, without its hashes
 MAX_STRING = 64 * 1024  # one name, version, address or constraint
+MAX_PATH = 1000  # of a manifest below the root
 MAX_DEPTH = 64  # nesting of includes, of objects, of dependency trees
 MAX_INCLUDES = 256  # files one requirements file may pull in
 MAX_DEPENDENCIES = 500_000  # rows one manifest may hold

@@ -7,8 +7,9 @@ from typing import Any
 from immune.formats import limits
 from immune.inventory import Dependency, Inventory, Note, Origin, Refusal, Unreadable
 
-MAX_NAME = 1024
-MAX_VERSION = 2048
+# As wide as what they are kept in, and wider than any that a registry gives out.
+MAX_NAME = 300
+MAX_VERSION = 200
 
 
 class Rows:
@@ -34,7 +35,10 @@ class Rows:
             return
         if version is None and not reason:
             reason = "no version given"
-        requirement = limits.without_credentials(more.pop("requirement", "")[: limits.MAX_STRING])
+        requirement = limits.without_credentials(more.pop("requirement", ""))
+        if len(requirement) > limits.MAX_STRING:
+            self.refuse(line, f"{limits.shown(name)}: a requirement longer than {limits.MAX_STRING} characters")
+            return
         self.dependencies.append(
             Dependency(
                 ecosystem=self.ecosystem,

@@ -39,27 +39,27 @@ def parse(text: str, *, path: str, read: Reader) -> Inventory:
     """Every entry. Raises Unreadable when the text is not a Yarn 1 lock file or holds a merge conflict."""
     limits.check_size(path, text)
     rows = Rows(format=FORMAT, path=path, ecosystem="npm")
-    entries = list(_entries(path, text))
-    if not entries and HEADER not in text:
+    found = list(entries(path, text))
+    if not found and HEADER not in text:
         raise Unreadable(path, "neither entries nor Yarn's header: not a yarn.lock")
     by_key: dict[str, int] = {}
-    for at, entry in enumerate(entries):
+    for at, entry in enumerate(found):
         for key in entry.keys:
             if key in by_key:
                 rows.refuse(entry.line, f"{limits.shown(key)} stands in two entries")
             by_key[key] = at
     edges = {
         at: [by_key[f"{name}@{wanted}"] for name, wanted in entry.wishes.items() if f"{name}@{wanted}" in by_key]
-        for at, entry in enumerate(entries)
+        for at, entry in enumerate(found)
     }
     asked = asked_beside(path, read)
     roots = {
         scope: [by_key[f"{name}@{wanted}"] for name, wanted in wishes.items() if f"{name}@{wanted}" in by_key]
         for scope, wishes in (asked[0] if asked else {}).items()
     }
-    names = [_identity(entry) for entry in entries]
+    names = [identity(entry) for entry in found]
     known = standings(edges, roots, lambda at: names[at][1])
-    for at, entry in enumerate(entries):
+    for at, entry in enumerate(found):
         raw, name, origin = names[at]
         standing = known[at]
         version = entry.values.get("version")
@@ -81,7 +81,7 @@ def parse(text: str, *, path: str, read: Reader) -> Inventory:
     return rows.inventory()
 
 
-def _identity(entry: Entry) -> tuple[str, str, Origin]:
+def identity(entry: Entry) -> tuple[str, str, Origin]:
     """The name it is asked for by, the package's own name, and where it comes from."""
     raw, wanted = split_key(entry.keys[0])
     found = wish(raw, wanted)
@@ -98,7 +98,8 @@ def split_key(key: str) -> tuple[str, str]:
     return (key, "") if at == -1 else (key[:at], key[at + 1 :])
 
 
-def _entries(path: str, text: str) -> Iterable[Entry]:
+def entries(path: str, text: str) -> Iterable[Entry]:
+    """Every entry in its order. Raises Unreadable."""
     entry: Entry | None = None
     section = ""
     for number, raw in enumerate(limits.without_mark(text).split("\n"), 1):

@@ -194,7 +194,13 @@ class Batch:
                 back.append(apv)
             if sighting is None:
                 new.append(
-                    Sighting(stream=self.stream, apv=apv, ecosystem=identity[1], package_name=identity[2], **facts)
+                    Sighting(
+                        stream_id=self.stream.pk,
+                        apv_id=apv.pk,
+                        ecosystem=identity[1],
+                        package_name=identity[2],
+                        **facts,
+                    )
                 )
             elif any(getattr(sighting, name) != value for name, value in facts.items()):
                 for name, value in facts.items():
@@ -276,6 +282,7 @@ class Batch:
                     reachability_source=reachability_source,
                 ),
                 apv.created_at,
+                apv.raised_to,
             ),
         }
         changed = any(getattr(apv, key) != value for key, value in columns.items())
@@ -364,8 +371,9 @@ def _others(stream: ReportStream, apvs: Iterable[APV]) -> dict[UUID, list[Sighti
 
 
 def _cve(one: _Seen) -> str:
-    names = (name for row in one.rows for name in (row.advisory, *row.aliases))
-    return min((name for name in names if name.startswith("CVE-") and len(name) <= 28), key=natural_id, default="")
+    names = {name for row in one.rows for name in (row.advisory, *row.aliases)}
+    found = [name for name in names if name.startswith("CVE-") and len(name) <= 28]
+    return min(found, key=natural_id, default="") if len(found) != 1 else found[0]
 
 
 def _together(ecosystem: str, key: str, lists: list[list[str]]) -> list[str]:

@@ -135,7 +135,7 @@ def _read_records(known: Known, packages: set[Package]) -> None:
         "pk", "group_id", "aliases", "summary", "severity", "score", "withdrawn", "record", "source"
     ):
         members[row.group_id].append(row)
-        record = read_osv(orjson.loads(row.record), row.source)
+        record = read_osv(orjson.loads(row.record), row.source, digests=False)
         for entry in record.affected:
             if entry.package in packages:
                 known.entries.setdefault((row.group_id, *entry.package), []).append((record, entry))

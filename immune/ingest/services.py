@@ -30,6 +30,7 @@ from immune.models import Account, DependencyRow, ReportStream, Repository, Sigh
 from immune.people.selectors import EVERYTHING, Viewer
 from immune.services import Refused, request_scan
 from immune.suppression.services import set_aside_covered
+from immune.vex.standing import set_aside_as_stated
 
 STEP = 1000  # findings of one unit of work
 MAX_REFUSED = 1000  # kept with their reasons; all are counted
@@ -116,6 +117,8 @@ def ingest_report(
     done = Ingested()
     with Spool() as spool:
         whole = _read(file, source, spool, done, progress)
+        if not whole and spool.is_empty():
+            return done  # nothing of it could be taken: it is no report of ours
         done.tool = done.tool or _TOOLS.get(done.format, done.format)
         taking = _Taking(repository, actor, done, progress)
         # One format is SBOM, VDR and VEX: a document that holds no findings, or no components, says nothing about them, unless
@@ -173,7 +176,7 @@ def _read(file: BinaryIO, source: str, spool: Spool, done: Ingested, progress: P
         for refusal in report.refused:
             done.refuse(refusal)
             whole = False
-        _spool(report, spool, done)
+        whole &= _spool(report, spool, done)
         if progress:
             progress({"read": done.read, "applied": 0})
     if (crowded := spool.crowded()) is not None:
@@ -181,12 +184,14 @@ def _read(file: BinaryIO, source: str, spool: Spool, done: Ingested, progress: P
     return whole
 
 
-def _spool(report: Report, spool: Spool, done: Ingested) -> None:
-    rows = []
+def _spool(report: Report, spool: Spool, done: Ingested) -> bool:
+    """Returns whether all of it became rows. A place in code, of which SARIF speaks, is refused and never was one."""
+    rows, whole = [], True
     for finding in report.findings:
         found = row_of(finding)
         if isinstance(found, Refusal):
             done.refuse(found)
+            whole &= report.format == "sarif" and not finding.package
         else:
             rows.append(found)
     spool.add(rows)
@@ -195,12 +200,14 @@ def _spool(report: Report, spool: Spool, done: Ingested) -> None:
         kept = component_of(component)
         if isinstance(kept, Refusal):
             done.refuse(kept)
+            whole = False
         else:
             components.append(kept)
     if components:
         spool.add_components(components)
     if report.statements:
         spool.add_statements(report.statements)
+    return whole
 
 
 class _Taking:
@@ -293,6 +300,7 @@ class _Taking:
         if self.counts.opened or self.counts.reopened:
             with act(self.actor) as log:
                 self.counts.suppressed += set_aside_covered(log, self.repository)
+                self.counts.suppressed += set_aside_as_stated(log, self.repository)
 
     def finish(self) -> None:
         """Says what was done, sets aside what a suppression covers, retires remedies nothing waits for, and asks for a reading

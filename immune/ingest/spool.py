@@ -89,6 +89,11 @@ class Spool:
         if batch:
             yield batch
 
+    def is_empty(self) -> bool:
+        """Whether nothing at all was kept."""
+        found = self._db.execute("SELECT 1 FROM findings LIMIT 1").fetchone()
+        return found is None and not self.components and not self.statements
+
     def holds(self, package: Package) -> bool:
         row = self._db.execute("SELECT 1 FROM findings WHERE ecosystem = ? AND package = ? LIMIT 1", package)
         return row.fetchone() is not None

@@ -1,9 +1,13 @@
 """The tables of ``immune``, one subject a file. Constraints live here; every write lives in a service."""
 
 from immune.models.advisories import Advisory, AdvisoryName, AffectedPackage, AliasGroup
+from immune.models.aftermaths import Aftermath
 from immune.models.apvs import APV, APVNumber
+from immune.models.balance import Balance
 from immune.models.events import Delivery, Event
+from immune.models.freezes import Freeze
 from immune.models.people import Account, ApiToken, Role, Team
+from immune.models.questions import Question, QuestionKind
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
 from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
@@ -20,17 +24,22 @@ __all__ = [
     "Advisory",
     "AdvisoryName",
     "AffectedPackage",
+    "Aftermath",
     "AliasGroup",
     "ApiToken",
+    "Balance",
     "Delivery",
     "DependencyRow",
     "EpssRow",
     "Event",
     "ForgeJob",
+    "Freeze",
     "KevRow",
     "Lease",
     "LocalNote",
     "LocalPullRequest",
+    "Question",
+    "QuestionKind",
     "Remedy",
     "ReportChunk",
     "ReportJob",

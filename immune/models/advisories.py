@@ -17,6 +17,23 @@ class Severity(models.TextChoices):
     UNKNOWN = "UNKNOWN", _("unknown")
 
 
+# Worst first. Unknown stands beside high: nobody has said it is mild.
+SEVERITY_RANKS = {
+    severity: rank
+    for rank, severity in enumerate(
+        (Severity.CRITICAL, Severity.HIGH, Severity.UNKNOWN, Severity.MEDIUM, Severity.LOW, Severity.NONE)
+    )
+}
+
+
+def severity_rank(path: str = "severity") -> models.Case:
+    """Rank of a severity, worst first: the names themselves would sort by letter. Indexed, so it does not change."""
+    cases = (
+        models.When(**{path: severity.value}, then=models.Value(rank)) for severity, rank in SEVERITY_RANKS.items()
+    )
+    return models.Case(*cases, default=models.Value(0), output_field=models.IntegerField())
+
+
 class AliasGroup(models.Model):
     """One vulnerability, whatever its names: the records that call each other aliases."""
 

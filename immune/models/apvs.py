@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from immune.models.advisories import AliasGroup, Severity
+from immune.models.advisories import AliasGroup, Severity, severity_rank
 from immune.models.repositories import Repository
 
 
@@ -92,6 +92,8 @@ class APV(models.Model):
     scan_sees = models.BooleanField(_("found by our own scan"), default=True)
     priority = models.CharField(_("priority"), max_length=2, choices=Priority)
     priority_factors = models.JSONField(_("priority factors"), default=list)
+    # The priority a reflex rule raised it to, which weighing it anew does not take back.
+    raised_to = models.CharField(_("raised to"), max_length=2, choices=Priority, blank=True)
     due_at = models.DateTimeField(_("due"))
     patch_strategy = models.CharField(_("strategy"), max_length=30, blank=True)
     wargame_verdict = models.CharField(_("verdict"), max_length=20, choices=Verdict, blank=True)
@@ -110,12 +112,22 @@ class APV(models.Model):
         verbose_name = "APV"
         verbose_name_plural = "APVs"
         indexes = [
-            models.Index(fields=["status"], name="ix_apv_reviews_status"),
-            models.Index(fields=["severity"], name="ix_apv_reviews_severity"),
+            # What lists are narrowed by, each in the order they have without another: a page is read off, nothing is sorted.
+            models.Index(fields=["status", "priority", "due_at", "id"], name="ix_apv_reviews_status"),
+            models.Index(fields=["severity", "priority", "due_at", "id"], name="ix_apv_reviews_severity"),
+            models.Index(fields=["wargame_verdict", "priority", "due_at", "id"], name="ix_apv_reviews_verdict"),
+            models.Index(fields=["patch_strategy", "priority", "due_at", "id"], name="ix_apv_reviews_strategy"),
+            models.Index(fields=["package_name", "priority", "due_at", "id"], name="ix_apv_reviews_package"),
+            models.Index(fields=["repository", "priority", "due_at", "id"], name="ix_apv_reviews_of_repository"),
             models.Index(fields=["repository", "status"], name="ix_apv_reviews_repository"),
             # The orders in which lists are paged by key.
             models.Index(fields=["priority", "due_at", "id"], name="ix_apv_reviews_queue"),
+            models.Index(severity_rank(), "due_at", "id", name="ix_apv_reviews_worst"),
+            models.Index(fields=["due_at", "id"], name="ix_apv_reviews_due"),
             models.Index(fields=["created_at", "id"], name="ix_apv_reviews_created"),
+            models.Index(fields=["updated_at", "id"], name="ix_apv_reviews_updated"),
+            # What the figures count.
+            models.Index(fields=["severity"], condition=models.Q(status__in=sorted(LIVE)), name="ix_apv_reviews_live"),
         ]
         constraints = [
             models.UniqueConstraint(

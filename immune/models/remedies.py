@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from immune.homeostasis.room import Held
 from immune.models.repositories import Repository
 from immune.models.work import Work
 
@@ -35,6 +36,9 @@ class Remedy(models.Model):
     target_version = models.CharField(_("to"), max_length=200)
     strategy = models.CharField(_("strategy"), max_length=30)
     bump = models.CharField(_("size"), max_length=10, blank=True)
+    released_at = models.DateTimeField(
+        _("target published"), null=True, blank=True, help_text=_("When the version went to is known to be published")
+    )
     state = models.CharField(_("state"), max_length=12, choices=RemedyState, default=RemedyState.PLANNED)
     reason = models.TextField(_("reason"), blank=True)
     branch = models.CharField(_("branch"), max_length=250)
@@ -47,6 +51,10 @@ class Remedy(models.Model):
     pull_request_number = models.PositiveIntegerField(_("pull request"), null=True, blank=True)
     pull_request_url = models.CharField(max_length=1000, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
+    # What stays when it has ended: the commit that became of it, and the APVs it was for, which may have another remedy by now.
+    merge_commit = models.CharField(max_length=64, blank=True, default="")
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    served = models.JSONField(default=list, editable=False)
 
     class Meta:
         db_table = "remedies"
@@ -72,6 +80,8 @@ class ForgeJobKind(models.TextChoices):
     REQUEST_CHANGES = "request_changes", _("request changes")
     ESCALATE = "escalate_to_lead", _("escalate to lead")
     COMMENT = "comment", _("comment")
+    REPORT_VERDICT = "report_verdict", _("report verdict")
+    REVERT = "revert", _("open the revert")
 
 
 class ForgeJobState(models.TextChoices):
@@ -81,6 +91,16 @@ class ForgeJobState(models.TextChoices):
     REFUSED = "refused", _("refused")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
+
+
+class HeldBecause(models.TextChoices):
+    """Why a job waits although it could be carried out (``immune.homeostasis.room.Held``, with words for people)."""
+
+    REPOSITORY_FULL = Held.REPOSITORY_FULL, _("the repository has as many open pull requests as it may")
+    ALL_FULL = Held.ALL_FULL, _("there are as many open pull requests as there may be")
+    REPOSITORY_PACE = Held.REPOSITORY_PACE, _("the repository had as many merges in the last hour as it may")
+    ALL_PACE = Held.ALL_PACE, _("there were as many merges in the last hour as there may be")
+    EMERGENCY = Held.EMERGENCY, _("nothing new is proposed in an emergency")
 
 
 class ForgeJob(Work):
@@ -97,6 +117,9 @@ class ForgeJob(Work):
     reason = models.CharField(_("reason"), max_length=60, blank=True)
     message = models.TextField(_("what the forge said"), blank=True)
     result = models.JSONField(default=dict)
+    # Written by ``immune.homeostasis.admission`` alone: why it waits without being claimed, and when it was given a place.
+    held = models.CharField(_("held because"), max_length=20, choices=HeldBecause, blank=True)
+    admitted_at = models.DateTimeField(_("given a place"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
@@ -104,7 +127,10 @@ class ForgeJob(Work):
         db_table = "forge_jobs"
         verbose_name = _("forge job")
         verbose_name_plural = _("forge jobs")
-        indexes = [models.Index(fields=["state", "due_at"], name="ix_forge_jobs_due")]
+        indexes = [
+            models.Index(fields=["state", "due_at"], name="ix_forge_jobs_due"),
+            models.Index(fields=["kind", "admitted_at"], name="ix_forge_jobs_admitted"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["remedy", "kind", "head_commit", "round", "cause"], name="forge_jobs_once_per_cause"

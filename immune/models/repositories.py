@@ -18,6 +18,14 @@ class ForgeKind(models.TextChoices):
     GITHUB = "github", "GitHub"
 
 
+class MergeMethod(models.TextChoices):
+    """How an approved pull request becomes part of the default branch."""
+
+    SQUASH = "squash", _("squash")
+    MERGE = "merge", _("merge commit")
+    REBASE = "rebase", _("rebase")
+
+
 class Repository(models.Model):
     """One repository: where it lies, which teams own it, and what was last read of its default branch."""
 
@@ -30,6 +38,8 @@ class Repository(models.Model):
     read_at = models.DateTimeField(_("last read"), null=True, blank=True)
     problem = models.TextField(_("why it could not be read"), blank=True)
     write_back = models.BooleanField(_("push merges back"), default=False)
+    merge_method = models.CharField(_("merge method"), max_length=10, choices=MergeMethod, default=MergeMethod.SQUASH)
+    merge_queue = models.BooleanField(_("merges through the merge queue"), default=False)
     is_demo = models.BooleanField(_("demonstration"), default=False, editable=False)
     labels = models.JSONField(_("labels"), default=list, blank=True)
     owners = models.ManyToManyField(Team, related_name="repositories", blank=True, verbose_name=_("owning teams"))
@@ -39,7 +49,12 @@ class Repository(models.Model):
         db_table = "repositories"
         verbose_name = _("repository")
         verbose_name_plural = _("repositories")
-        constraints = [models.UniqueConstraint(fields=["location"], name="repositories_location_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["location"], name="repositories_location_once"),
+            models.CheckConstraint(
+                condition=models.Q(merge_method__in=MergeMethod.values), name="repositories_merge_method_known"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

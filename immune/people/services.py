@@ -7,6 +7,8 @@ import secrets
 from datetime import timedelta
 
 from django.contrib.auth.password_validation import validate_password
+from django.db.models import Value
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from immune.events.actors import Actor
@@ -16,6 +18,7 @@ from immune.people.selectors import RIGHTS, SCOPES, Viewer
 
 TOKEN_MARK = "imm"  # noqa: S105 - begins every token, so that secret scanners can know it
 LONGEST_LIFE = timedelta(days=366)
+LONGEST_OVERLAP = timedelta(days=7)
 
 
 class PeopleError(Exception):
@@ -114,25 +117,39 @@ def create_own_token(
     return create_token(actor=Actor.of(account), account=account, name=name, scopes=scopes, lifetime=lifetime)
 
 
-def rotate_token(*, account: Account, viewer: Viewer, token: ApiToken) -> tuple[ApiToken, str]:
-    """Ends a token and makes its successor, with the same name, scopes and end, in one step: the old text is void at once.
+def rotate_token(
+    *, account: Account, viewer: Viewer, token: ApiToken, overlap: timedelta = timedelta(0)
+) -> tuple[ApiToken, str]:
+    """Ends a token and makes its successor, with the same name, scopes and end, in one step.
 
-    The successor ends when the old one would have, so rotating never prolongs; only a person who signed in, for whom
-    the span begins anew, prolongs. Raises NotPermitted, NotLive for one that has ended.
+    The old text is void at once, or holds on for ``overlap`` (a week at most, never beyond its own end) while the new one is being put in
+    place. It can be rotated once: of two texts that hold only the newer one begets another. The successor ends when the old one
+    would have, so rotating never prolongs; only a person who signed in, for whom the span begins anew, prolongs. Raises
+    NotPermitted, NotLive for one that has ended or was rotated, PeopleError for another overlap.
     """
     now = timezone.now()
     lifetime = token.expires_at - (token.created_at if viewer.scopes is None else now)
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise PeopleError(f"an overlap lasts {LONGEST_OVERLAP.days} days at most")
     if token.account_id != account.pk:
         raise NotPermitted("Only its owner may rotate a token: the new text is theirs alone to see.")
     with act(Actor.of(account)) as log:
-        ended = ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True, expires_at__gt=now).update(revoked_at=now)
-        if not ended:
-            raise NotLive("This token has ended; make a new one.")
+        live = ApiToken.objects.filter(
+            pk=token.pk, revoked_at__isnull=True, expires_at__gt=now, replaced_at__isnull=True
+        )
+        last = {"expires_at": Least("expires_at", Value(now + overlap))} if overlap else {"revoked_at": now}
+        if not live.update(replaced_at=now, **last):
+            raise NotLive("This token has ended or was rotated; make a new one.")
         made, text = _new_token(account, token.name, token.scopes, lifetime)
         log.record(
             "token.rotated",
             subject=f"token:{made.pk}",
-            data={"account": account.pk, "scopes": made.scopes, "before": str(token.pk)},
+            data={
+                "account": account.pk,
+                "scopes": made.scopes,
+                "before": str(token.pk),
+                "overlap": int(overlap.total_seconds()),
+            },
         )
     return made, text
 

@@ -102,12 +102,25 @@ def suppress(
     return row
 
 
-def suppress_apv(log: Log, apv: APV, *, reason: str, until: datetime | str, by: Account | None) -> Suppression:
-    """Suppresses one APV, as part of a decision that was checked, until ``until`` (aware, or ISO text). Raises Moved or NotAllowed."""
+def suppress_apv(
+    log: Log,
+    apv: APV,
+    *,
+    reason: str,
+    until: datetime | str | None,
+    by: Account | None,
+    ground: str = "",
+    source: str = "",
+) -> Suppression:
+    """Suppresses one APV, as part of a decision or statement that was checked, until ``until`` (aware, or ISO text).
+
+    Raises Moved or NotAllowed."""
     end = parse_datetime(until) if isinstance(until, str) else until
     if end is None:
         raise ValueError(f"{until!r} is not a date and time")
-    row = Suppression.objects.create(apv=apv, reason=reason, author=by, expires_at=end)
+    row = Suppression.objects.create(
+        apv=apv, ground=ground, reason=reason, author=by, source=source[:300], expires_at=end
+    )
     move_apv(apv, to=APVStatus.SUPPRESSED, log=log, why="suppressed", reason=reason, remedy=None)
     _note(log, "suppression.made", row, {"apvs": 1})
     return row
@@ -140,6 +153,16 @@ def end_suppression(*, actor: Actor, viewer: Viewer, suppression: Suppression, a
         _bring_back(log, list(APV.objects.filter(covers(row))), why="suppression_ended")
 
 
+def end_at_once(log: Log, rows: list[Suppression], *, why: str) -> list[APV]:
+    """Ends suppressions that no longer fit what they were made for, as part of a unit of work. Returns the APVs that came back."""
+    back: list[APV] = []
+    for row in rows:
+        if Suppression.objects.filter(holding(), pk=row.pk).update(ended_at=timezone.now()):
+            _note(log, "suppression.ended", row, {"why": why})
+            back += _bring_back(log, list(APV.objects.filter(covers(row))), why="suppression_ended")
+    return back
+
+
 def return_expired() -> int:
     """Ends what has expired and opens again what nothing covers any more. Idempotent; a duty. Returns how many APVs came back."""
     for row in Suppression.objects.filter(ended_at__isnull=True, expires_at__lte=timezone.now()):
@@ -149,11 +172,11 @@ def return_expired() -> int:
     returned = 0
     for apv in APV.objects.filter(~covered(), status=APVStatus.SUPPRESSED):
         with act(SYSTEM) as log:
-            returned += _bring_back(log, [apv], why="suppression_expired")
+            returned += len(_bring_back(log, [apv], why="suppression_expired"))
     return returned
 
 
-def _bring_back(log: Log, apvs: list[APV], *, why: str) -> int:
+def _bring_back(log: Log, apvs: list[APV], *, why: str) -> list[APV]:
     """Opens what is suppressed and covered no more, and asks for its repository to be read, so that a remedy follows."""
     uncovered = APV.objects.filter(~covered(), pk__in=[apv.pk for apv in apvs], status=APVStatus.SUPPRESSED)
     back: list[APV] = []
@@ -165,7 +188,7 @@ def _bring_back(log: Log, apvs: list[APV], *, why: str) -> int:
         back.append(apv)
     for repository in {apv.repository_id: apv.repository for apv in back}.values():
         request_scan(actor=log.actor, repository=repository, cause="suppression_ended")
-    return len(back)
+    return back
 
 
 def _set_aside(log: Log, apv: APV, row: Suppression) -> bool:

@@ -9,7 +9,7 @@
 | any other that lives | under_investigation: the version matches, nobody has shown more |
 | withdrawn, merged | none: nothing left to speak of, or spoken of by the elder |
 
-A ``fixed`` that a document stated of what never was an APV here is passed on.
+A ``fixed`` or ``not_affected`` that a document stated of what is no APV here is passed on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from immune.models.suppressions import NOT_AFFECTED
 from immune.people.selectors import Viewer, within_sight
 from immune.suppression.selectors import holding
 from immune.versions import Unparsable, purl
+from immune.vex.standing import is_standing
 from immune.vex.statements import Said, repository_reference
 
 REPRODUCED = (Verdict.PATCH_EFFECTIVE, Verdict.PATCH_INSUFFICIENT, Verdict.REGRESSION)
@@ -51,7 +52,19 @@ def said(viewer: Viewer, repository: Repository | None = None) -> tuple[list[Sai
         except Unparsable:
             unsayable.append(apv.apv_code)
     for row in latest.values():
-        if row.status == Status.FIXED:
+        if is_standing(row):
+            versions: list[str | None] = [None] if row.versions is None else row.versions
+            found.append(
+                Said(
+                    **_about(row, names[row.group_id]),
+                    parts=tuple(purl(row.ecosystem, row.package_name, version) for version in versions),
+                    status=Status.NOT_AFFECTED,
+                    justification=row.justification,
+                    impact=row.impact,
+                    at=row.created_at,
+                )
+            )
+        elif row.status == Status.FIXED:
             found.append(
                 Said(
                     **_about(row, names[row.group_id]),
@@ -61,6 +74,11 @@ def said(viewer: Viewer, repository: Repository | None = None) -> tuple[list[Sai
                 )
             )
     return sorted(found, key=lambda one: (one.name, one.advisory, one.parts)), unsayable
+
+
+def statements(viewer: Viewer) -> QuerySet[VexStatement]:
+    """What documents said and was kept, of repositories in sight."""
+    return VexStatement.objects.filter(within_sight(viewer)).select_related("repository", "group", "author")
 
 
 def statements_about(viewer: Viewer, apv: APV) -> QuerySet[VexStatement]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -26,13 +27,14 @@ from immune.services import Refused
 from immune.suppression.selectors import holds_for
 from immune.suppression.services import LONGEST_REASON, Target, suppress
 from immune.versions import Unparsable, ecosystem_of_purl
+from immune.vex.standing import is_standing
 from immune.vex.statements import repository_reference
 
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a document's statements. Lists of APV codes, but for ``kept`` (``ecosystem:package`` of a ``fixed`` with no live
-    APV) and ``refused``."""
+    """What became of a document's statements. Lists of APV codes, but for ``kept`` (``ecosystem:package`` of a ``fixed`` or
+    ``not_affected`` with no live APV) and ``refused``."""
 
     suppressed: list[str] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
@@ -73,7 +75,8 @@ def apply_vex(
     ``viewer``: whose sight and rights count (commands: everything). ``author``: the account behind it. ``source``: name of the document.
     ``until``: end of the suppressions made, else ``VEX_SUPPRESSION_DAYS`` from now. Applying twice changes nothing the second time.
 
-    not_affected with one of VEX's justifications → a suppression of that APV; without one it is refused. affected → kept as a
+    not_affected with one of VEX's justifications → a suppression of that APV, or kept for the one that may open; without one it is
+    refused. affected → kept as a
     confirmation. under_investigation → kept. fixed → kept where no APV lives; refused where one does: only a reading closes.
     """
     end = until or timezone.now() + timedelta(days=settings.VEX_SUPPRESSION_DAYS)
@@ -168,6 +171,8 @@ class _Taking:
         apvs = list(rows.select_related("repository").order_by("apv_code"))
         if statement.status is Status.FIXED:
             self._fixed(statement, group, place, apvs)
+        elif not apvs and statement.status is Status.NOT_AFFECTED and (self.repository is not None or statement.parts):
+            self._keep_standing(statement, group, place)
         elif not apvs:
             if self.repository is not None or statement.parts:
                 raise _Unplaced("there is no live APV it could be about")
@@ -179,9 +184,7 @@ class _Taking:
                 self._keep_about(statement, apv, place)
 
     def _set_aside(self, statement: Statement, apv: APV, place: _Place) -> None:
-        if statement.justification not in NOT_AFFECTED:
-            said = f"{statement.justification[:100]!r} is none of VEX's" if statement.justification else "it gives none"
-            raise _Unplaced(f"not_affected needs a justification: {said}")
+        _justified(statement)
         others = sorted(set(apv.versions) - place.versions) if place.versions is not None else []
         if others:
             raise _Unplaced(f"{apv.apv_code}: it says nothing about {', '.join(others)[:200]}, which is there too")
@@ -200,6 +203,22 @@ class _Taking:
             source=self.source,
         )
         self.applied.suppressed.append(apv.apv_code)
+
+    def _keep_standing(self, statement: Statement, group: AliasGroup, place: _Place) -> None:
+        """Keeps that something is not affected before anything was found there: it holds for the APV that may open."""
+        _justified(statement)
+        if not place.package:
+            raise _Unplaced("there is no live APV it could be about, and it names no package")
+        kept = self._keep(
+            statement,
+            group.pk,
+            place.repository,
+            place.ecosystem,
+            place.package,
+            justification=statement.justification,
+            versions=None if place.versions is None else sorted(place.versions),
+        )
+        (self.applied.kept if kept else self.applied.already).append(f"{place.ecosystem}:{place.package}")
 
     def _keep_about(self, statement: Statement, apv: APV, place: _Place) -> None:
         if place.versions is not None and not place.versions & set(apv.versions):
@@ -228,16 +247,22 @@ class _Taking:
         kept = not gone.exists() and self._keep(statement, group.pk, place.repository, place.ecosystem, place.package)
         (self.applied.kept if kept else self.applied.already).append(name)
 
-    def _keep(self, statement: Statement, group: int, repository: Repository, ecosystem: str, package: str) -> bool:
-        """Keeps the statement; False when the latest about the same says the same."""
+    def _keep(
+        self, statement: Statement, group: int, repository: Repository, ecosystem: str, package: str, **more: Any
+    ) -> bool:
+        """Keeps the statement; False when the latest about the same says the same and, where it ends, still holds."""
         about = {"repository": repository, "group_id": group, "ecosystem": ecosystem, "package_name": package}
-        says = {"status": statement.status.value, "impact": statement.impact, "action": statement.action}
+        says = {"status": statement.status.value, "impact": statement.impact, "action": statement.action, **more}
+        ends = self.end if statement.status is Status.NOT_AFFECTED else None
         with act(self.actor) as log:
             Repository.objects.select_for_update().get(pk=repository.pk)
             last = VexStatement.objects.filter(**about).order_by("-created_at", "-pk").first()
-            if last is not None and all(getattr(last, name) == value for name, value in says.items()):
+            holds = last is not None and (ends is None or is_standing(last))
+            if holds and all(getattr(last, name) == value for name, value in says.items()):
                 return False
-            row = VexStatement.objects.create(**about, **says, source=self.source[:300], author=self.author)
+            row = VexStatement.objects.create(
+                **about, **says, expires_at=ends, source=self.source[:300], author=self.author
+            )
             log.record(
                 "vex.stated",
                 subject=f"vex_statement:{row.pk}",
@@ -245,6 +270,12 @@ class _Taking:
                 data={"status": row.status, "group": group, "package": f"{ecosystem}:{package}"},
             )
         return True
+
+
+def _justified(statement: Statement) -> None:
+    if statement.justification not in NOT_AFFECTED:
+        said = f"{statement.justification[:100]!r} is none of VEX's" if statement.justification else "it gives none"
+        raise _Unplaced(f"not_affected needs a justification: {said}")
 
 
 def _group(statement: Statement) -> AliasGroup:

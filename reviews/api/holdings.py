@@ -17,7 +17,7 @@ from immune.events.actors import Actor
 from immune.models import Repository, Scan
 from immune.models.advisories import Severity
 from immune.people.selectors import visible_repositories, within_sight
-from immune.services import register_remote, request_scan
+from immune.services import register_remote, request_scan, set_merging
 from reviews import selectors
 from reviews.api import shapes
 from reviews.api.access import account, viewer
@@ -88,6 +88,28 @@ class Immunize(View):
             actor=Actor.of(person), repository=repository, cause="asked", requested_by=person, again=data["again"]
         )
         return Response(shapes.ScanShape(scan).data, status=202, headers={"Location": f"/hitl/scans/{scan.pk}"})
+
+
+class Merging(View):
+    """How approved pull requests are merged there."""
+
+    @extend_schema(
+        operation_id="repositories_merging",
+        request=shapes.MergingRequest,
+        responses={200: shapes.RepositoryShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        repository = _repository(request, pk)
+        if not viewer(request).may("operate"):
+            raise NotAllowed("Your role or token does not permit it.")
+        data = valid(shapes.MergingRequest, request)
+        set_merging(
+            actor=Actor.of(account(request)),
+            repository=repository,
+            method=data["merge_method"],
+            queue=data["merge_queue"],
+        )
+        return Response(shapes.RepositoryShape(_repository(request, pk)).data)
 
 
 def _repository(request: Request, pk: Any) -> Repository:

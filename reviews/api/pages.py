@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,15 +45,21 @@ class Order:
         return Q(**{f"{first}__{'lte' if self.columns[0].startswith('-') else 'gte'}": values[0]}) & condition
 
 
-def page(request: Request, rows: QuerySet[Any], order: Order) -> tuple[list[Any], str | None]:
-    """The asked-for page of ``rows`` and the cursor of the next one. Raises ValidationError for a bad limit or cursor."""
+def page(
+    request: Request, rows: QuerySet[Any], order: Order, value: Callable[[Any, str], Any] = getattr
+) -> tuple[list[Any], str | None]:
+    """The asked-for page of ``rows`` and the cursor of the next one. Raises ValidationError for a bad limit or cursor.
+
+    ``value`` reads a column off a row, for rows that are no objects.
+    """
     size = limit(request)
     if text := request.query_params.get("cursor"):
         rows = rows.filter(order.after(_read(text, rows.model, order)))
     found = list(rows.order_by(*order.columns)[: size + 1])
     if len(found) <= size:
         return found, None
-    return found[:size], _write(found[size - 1], order)
+    last = found[size - 1]
+    return found[:size], _write([value(last, column.removeprefix("-")) for column in order.columns], order)
 
 
 def limit(request: Request) -> int:
@@ -62,9 +69,8 @@ def limit(request: Request) -> int:
     return int(text)
 
 
-def _write(row: Any, order: Order) -> str:
-    values = [_plain(getattr(row, column.removeprefix("-"))) for column in order.columns]
-    return base64.urlsafe_b64encode(orjson.dumps([*order.columns, *values])).decode().rstrip("=")
+def _write(values: list[Any], order: Order) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([*order.columns, *map(_plain, values)])).decode().rstrip("=")
 
 
 def _plain(value: Any) -> Any:

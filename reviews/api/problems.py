@@ -33,6 +33,10 @@ _STATUS: dict[type[errors.ReviewError], int] = {
     errors.TooLate: status.HTTP_409_CONFLICT,
     errors.IdempotencyConflict: status.HTTP_409_CONFLICT,
     errors.StaleEvidence: status.HTTP_412_PRECONDITION_FAILED,
+    errors.NotOfTheGroup: status.HTTP_409_CONFLICT,
+    errors.NotAutomatic: status.HTTP_409_CONFLICT,
+    errors.StalePolicy: status.HTTP_412_PRECONDITION_FAILED,
+    errors.BadPolicy: status.HTTP_422_UNPROCESSABLE_ENTITY,
     errors.BadDecision: status.HTTP_422_UNPROCESSABLE_ENTITY,
 }
 

@@ -56,12 +56,17 @@ class Tokens(View):
 
 
 class RotateToken(View):
-    """Ends a token of one's own and makes its successor; the new text is in this answer and nowhere else."""
+    """Ends a token of one's own, now or after an overlap, and makes its successor; the new text is in this answer and nowhere else."""
 
-    @extend_schema(operation_id="tokens_rotate", request=None, responses={201: shapes.TokenMade, **WRITE_ERRORS})
+    @extend_schema(
+        operation_id="tokens_rotate", request=shapes.RotateRequest, responses={201: shapes.TokenMade, **WRITE_ERRORS}
+    )
     def post(self, request: Request, pk: Any) -> Response:
         token = _token(request, pk)
-        return _made(*services.rotate_token(account=account(request), viewer=viewer(request), token=token))
+        overlap = timedelta(minutes=valid(shapes.RotateRequest, request)["overlap_minutes"])
+        return _made(
+            *services.rotate_token(account=account(request), viewer=viewer(request), token=token, overlap=overlap)
+        )
 
 
 class RevokeToken(View):

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from immune import questions
+from immune.events.actors import Actor
 from immune.models import APV
 from immune.models.advisories import Severity
 from immune.models.apvs import APVStatus, Priority, Verdict
+from immune.people.selectors import visible_repositories
 from reviews import selectors, services
-from reviews.api import shapes
+from reviews.api import rows, shapes
 from reviews.api.access import account, viewer
 from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
 from reviews.api.pages import Order, page
 from reviews.decisions import Asked, Suppression
+from reviews.live.figures import shown_balance
 from reviews.models import Decision, Review
 
 # Name of the filter → the column, and what may be asked for (None: any text).
@@ -31,7 +36,7 @@ FILTERS: dict[str, tuple[str, list[str] | None]] = {
     "verdict": ("wargame_verdict", Verdict.values),
     "status": ("status", APVStatus.values),
     "package": ("package_name", None),
-    "repository": ("repository__name", None),
+    "repository": ("repository", None),
 }
 ORDERS = {
     "priority": Order(("priority", "due_at", "id")),
@@ -58,23 +63,25 @@ class Reviews(View):
             ),
             text_parameter("assignee", "account name of who holds a claim on it, or `me`"),
             OpenApiParameter("overdue", bool, description="whether it is past due and not settled"),
+            OpenApiParameter("questioned", bool, description="whether a question to people about it is open"),
             text_parameter("search", "part of a code, CVE, advisory or package"),
             OpenApiParameter("ordering", str, enum=list(ORDERS)),
         ],
         responses={200: shapes.ReviewPage, **ERRORS},
     )
-    def get(self, request: Request) -> Response:
-        rows, order = _filtered(request)
-        items, following = page(request, rows, order)
-        return Response({"items": shapes.ReviewItem(items, many=True).data, "next": following})
+    def get(self, request: Request) -> HttpResponse:
+        found, order = _filtered(request)
+        asked = rows.columns(order.columns)
+        items, following = page(request, found.values_list(*asked), order, rows.reader(asked))
+        return rows.answer(items, asked, following)
 
 
 def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
-    only(request, *FILTERS, "assignee", "overdue", "search", "ordering", "limit", "cursor")
+    only(request, *FILTERS, "assignee", "overdue", "questioned", "search", "ordering", "limit", "cursor")
     wanted = Q()
     for name, (column, choices) in FILTERS.items():
         if (value := given(request, name, choices)) is not None:
-            wanted &= Q(**{column: value})
+            wanted &= Q(**{column: _repository(request, value) if name == "repository" else value})
     if "status" not in request.query_params:
         # Folded into an elder one, which the list shows.
         wanted &= ~Q(status=APVStatus.MERGED)
@@ -86,11 +93,18 @@ def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
         wanted &= Q(Exists(held))
     if (overdue := flag(request, "overdue")) is not None:
         wanted &= selectors.overdue() if overdue else ~selectors.overdue()
+    if (questioned := flag(request, "questioned")) is not None:
+        wanted &= Q(questioned=questioned)
     if (search := given(request, "search")) is not None:
         wanted &= selectors.matching(search)
     ordering = given(request, "ordering", ORDERS) or "priority"
-    rows = selectors.apvs(viewer(request)).filter(wanted)
-    return (selectors.by_severity(rows) if ordering == "severity" else rows), ORDERS[ordering]
+    found = selectors.apv_list(viewer(request), wanted)
+    return (selectors.by_severity(found) if ordering == "severity" else found), ORDERS[ordering]
+
+
+def _repository(request: Request, name: str) -> UUID | None:
+    """The repository of this name in sight. Found first: by its id the list is read off an index, joined by its name it is sorted."""
+    return visible_repositories(viewer(request)).filter(name=name).values_list("pk", flat=True).first()
 
 
 class Stats(View):
@@ -98,7 +112,8 @@ class Stats(View):
 
     @extend_schema(operation_id="reviews_stats", responses={200: shapes.StatsShape, **ERRORS})
     def get(self, request: Request) -> Response:
-        return Response(selectors.stats(viewer(request)))
+        found = selectors.stats(viewer(request))
+        return Response({**found, "balance": shown_balance(viewer(request))})
 
 
 class ReviewDetail(View):
@@ -110,6 +125,7 @@ class ReviewDetail(View):
         apv.review = selectors.latest_review(viewer(request), apv)  # type: ignore[attr-defined]
         apv.sources = selectors.sources_of(apv)  # type: ignore[attr-defined]
         apv.signals = selectors.signals_shown(apv)  # type: ignore[attr-defined]
+        apv.asked = questions.questions_about(apv)  # type: ignore[attr-defined]
         headers = {}
         if apv.review is not None:  # type: ignore[attr-defined]
             headers["ETag"] = f'"{apv.review.version}"'  # type: ignore[attr-defined]
@@ -173,14 +189,31 @@ def _shown(request: Request, review: Review, status: int = 200) -> Response:
     return Response(shapes.ReviewDetail(found).data, status=status, headers={"ETag": f'"{found.version}"'})
 
 
+class SettleQuestion(View):
+    """Says that a person has looked at what was asked about an APV."""
+
+    @extend_schema(
+        operation_id="reviews_settle_question",
+        request=None,
+        responses={200: shapes.QuestionShape, **WRITE_ERRORS},
+    )
+    def post(self, request: Request, apv_code: str, pk: int) -> Response:
+        question = _apv(request, apv_code).questions.filter(pk=pk).first()
+        if question is None:
+            raise Http404
+        person = account(request)
+        settled = questions.settle(actor=Actor.of(person), viewer=viewer(request), question=question, account=person)
+        return Response(shapes.QuestionShape(settled).data)
+
+
 class Decisions(View):
     """Decisions in sight, and giving one."""
 
     @extend_schema(operation_id="decisions_list", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
     def get(self, request: Request) -> Response:
         only(request, "limit", "cursor")
-        rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
-        items, following = page(request, rows, Order(("-created_at", "-id")))
+        found = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
+        items, following = page(request, found, Order(("-created_at", "-id")))
         return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})
 
     @extend_schema(
@@ -202,7 +235,7 @@ class Decisions(View):
             asked=_asked(data),
             through=apv,
             expected_version=_if_match(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
         )
         return Response(
             shapes.DecisionShape(_decision(request, decision.pk)).data,
@@ -212,7 +245,6 @@ class Decisions(View):
 
 
 def _asked(data: dict[str, Any]) -> Asked:
-    suppress = data.get("suppress")
     return Asked(
         choice=data["decision"],
         justification=data["justification"],
@@ -221,8 +253,15 @@ def _asked(data: dict[str, Any]) -> Asked:
         comments=data["comments"],
         confidence_override=data["confidence_override"],
         modifications=dict(data.get("modifications") or {}),
-        suppress=Suppression(suppress["reason"], suppress["expires_at"]) if suppress else None,
+        suppress=suppression_of(data.get("suppress")),
     )
+
+
+def suppression_of(asked: dict[str, Any] | None) -> Suppression | None:
+    """A checked SuppressionRequest as the services take it."""
+    if not asked:
+        return None
+    return Suppression(asked["reason"], asked["expires_at"], asked.get("ground", ""), tuple(asked.get("apv_codes", ())))
 
 
 def _if_match(request: Request) -> int | None:
@@ -235,10 +274,10 @@ def _if_match(request: Request) -> int | None:
     return int(bare)
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request, longest: int = 200) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > 200 or "\x00" in key:
-        raise ParseError("Idempotency-Key holds at most 200 characters.")
+    if len(key) > longest or "\x00" in key:
+        raise ParseError(f"Idempotency-Key holds at most {longest} characters.")
     return key
 
 
@@ -251,8 +290,7 @@ class DecisionDetail(View):
 
 
 def _decision(request: Request, pk: Any) -> Decision:
-    rows = selectors.decisions(viewer(request)).prefetch_related("review__items__apv")
-    found = rows.filter(pk=pk).first()
+    found = selectors.decisions(viewer(request)).prefetch_related("review__items__apv").filter(pk=pk).first()
     if found is None:
         raise Http404
     return found
@@ -276,6 +314,6 @@ class History(View):
     @extend_schema(operation_id="decisions_history", parameters=PAGING, responses={200: shapes.DecisionPage, **ERRORS})
     def get(self, request: Request, apv_code: str) -> Response:
         only(request, "limit", "cursor")
-        rows = selectors.decision_history(viewer(request), _apv(request, apv_code))
-        items, following = page(request, rows.prefetch_related("review__items__apv"), Order(("-created_at", "-id")))
+        found = selectors.decision_history(viewer(request), _apv(request, apv_code))
+        items, following = page(request, found.prefetch_related("review__items__apv"), Order(("-created_at", "-id")))
         return Response({"items": shapes.DecisionShape(items, many=True).data, "next": following})

@@ -22,7 +22,7 @@ from reviews.errors import BadDecision, NotAllowed, ReviewError
 from reviews.models import Review
 from wargaming import attached
 from wargaming.archives import MAX_ARCHIVE_BYTES
-from wargaming.errors import OrderRefused, ScenarioRefused
+from wargaming.errors import OrderNotAllowed, OrderRefused, ScenarioRefused
 from wargaming.models import AttachedScenario
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ FIELDS = (
     "target_version",
     "suppress_reason",
     "suppress_until",
+    "suppress_ground",
     "head_commit",
     "patch_digest",
     "version",
@@ -79,6 +80,8 @@ def withdraw(page: ReviewAdmin, request: HttpRequest, object_id: UUID, decision_
         raise Http404
     try:
         services.withdraw_decision(account=account(request), viewer=viewer(request), decision=decision)
+    except NotAllowed:
+        raise
     except ReviewError as error:
         report(request, messages.ERROR, str(error))
         return redirect(page.url("change", object_id))
@@ -137,7 +140,7 @@ def _asked(request: HttpRequest) -> tuple[Asked, dict[str, str]]:
         if until is None:
             complaints["suppress"] = _("needs the day on which it ends")
         else:
-            suppress = Suppression(data.get("suppress_reason", ""), until)
+            suppress = Suppression(data.get("suppress_reason", ""), until, data.get("suppress_ground", ""))
     target = data.get("target_version", "").strip()
     asked = Asked(
         choice=data.get("decision", ""),
@@ -190,6 +193,8 @@ def attach(page: ReviewAdmin, request: HttpRequest, object_id: str, *, apv_id: U
     except ScenarioRefused as error:
         shown = "; ".join(f"{where}: {what}" for where, what in error.problems[:20])
         report(request, messages.ERROR, _("Not a scenario: %(problems)s") % {"problems": untrusted.plain(shown, 2000)})
+    except OrderNotAllowed:
+        raise
     except OrderRefused as error:
         report(request, messages.ERROR, str(error))
     else:
@@ -206,6 +211,8 @@ def accept(page: ReviewAdmin, request: HttpRequest, object_id: str, *, scenario_
         raise Http404
     try:
         attached.accept(account=account(request), viewer=viewer(request), scenario=row)
+    except OrderNotAllowed:
+        raise
     except OrderRefused as error:
         report(request, messages.ERROR, str(error))
     else:
@@ -224,6 +231,8 @@ def _simple(
     review: Review = review_page.found(request, object_id)
     try:
         service(account=account(request), viewer=viewer(request), review=review, **more)
+    except NotAllowed:
+        raise
     except ReviewError as error:
         report(request, messages.ERROR, str(error))
     else:

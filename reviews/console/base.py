@@ -21,11 +21,15 @@ from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
 from immune.models import Account
 from immune.people.selectors import Viewer, viewer_of
+from immune.people.services import NotPermitted
+from reviews.errors import NotAllowed
+from wargaming.errors import OrderNotAllowed
 
 type_of_text = str | Promise
 
@@ -78,6 +82,11 @@ def badge(value: str, label: object, group: str) -> SafeString:
 def nothing() -> SafeString:
     """A cell that says that there is nothing to say."""
     return format_html('<span class="c-nothing">{}</span>', "—")
+
+
+def to(model: str, pk: object) -> str:
+    """The address of a row's page; empty without a row."""
+    return reverse(f"admin:{model}_change", args=(pk,)) if pk else ""
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -147,12 +156,17 @@ class ReadOnlyAdmin(ModelAdmin):
         return reverse(f"admin:{self.address(name)}", args=args)
 
     def changing(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-        """A change: POST only, with a CSRF token, for signed-in people."""
+        """A change: POST only, with a CSRF token, for signed-in people; 403 for those without the right."""
 
         def posted(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except (NotAllowed, NotPermitted, OrderNotAllowed) as error:
+                # What a service says of rights beyond the role: somebody else's claim, decision or scenario.
+                context = {"title": gettext("Not permitted"), "message": str(error)}
+                return self.page(request, "console/refused.html", context, status=403)
 
         return path(route, self.admin_site.admin_view(csrf_protect(posted)), name=self.address(name))
 

@@ -15,13 +15,10 @@ from django.utils.translation import ngettext
 from reviews import bulk
 from reviews.console.base import account, allowed, report
 from reviews.decisions import Asked
-from reviews.models import Choice, Review, ReviewState
+from reviews.models import Review, ReviewState
 
 if TYPE_CHECKING:
     from reviews.console.queue import ReviewAdmin
-
-# A modification names a version of one package, so it is no answer for many.
-OFFERED = (Choice.APPROVE, Choice.REJECT, Choice.ESCALATE)
 
 
 def urls(page: ReviewAdmin) -> list[URLPattern]:
@@ -50,7 +47,7 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
     reviews = _chosen(page, request)
     choice = request.POST.get("decision", "")
     justification = request.POST.get("justification", "")
-    if choice not in OFFERED or not reviews or len(reviews) > bulk.MOST:
+    if choice not in bulk.OFFERED or not reviews or len(reviews) > bulk.MOST:
         return _preview(page, request, reviews, complaint=_("Choose approve, reject or escalate."))
     if len(justification.strip()) < 10:
         return _preview(page, request, reviews, complaint=_("The justification needs at least 10 characters."))
@@ -59,7 +56,7 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
             review,
             request.POST.get(f"head_{review.pk}", "-"),
             request.POST.get(f"patch_{review.pk}", "-"),
-            _number(request.POST.get(f"version_{review.pk}", "")),
+            number_of(request.POST.get(f"version_{review.pk}", "")),
         )
         for review in reviews
     ]
@@ -85,7 +82,7 @@ def _preview(page: ReviewAdmin, request: HttpRequest, reviews: list[Review], *, 
     context = {
         "title": _("Decide together"),
         "rows": [_row(page, review) for review in reviews],
-        "choices": [(choice.value, choice.label) for choice in OFFERED],
+        "choices": [(choice.value, choice.label) for choice in bulk.OFFERED],
         "decide_url": page.url("bulk_decide"),
         "key": str(uuid.uuid4()),
         "complaint": complaint,
@@ -122,5 +119,5 @@ def _chosen(page: ReviewAdmin, request: HttpRequest) -> list[Review]:
     return list(page.get_queryset(request).filter(pk__in=wanted).order_by("priority", "due_at", "pk"))
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

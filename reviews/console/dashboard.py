@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from immune.homeostasis import balance, states
 from immune.models.advisories import Severity
 from reviews import selectors
 from reviews.console.base import badge, viewer
@@ -40,6 +41,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
                 "link": f"{queue}?pick=overdue",
                 "tone": "late" if stats["overdue"] else "plain",
             },
+            _state(),
             {"label": _("decided today"), "value": stats["decided_today"], "link": decisions, "tone": "plain"},
             {"label": _("decided this week"), "value": stats["decided_this_week"], "link": decisions, "tone": "plain"},
         ],
@@ -56,6 +58,18 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             {"badge": badge(value, label, "choice"), "count": stats["decisions_by_type"][value]}
             for value, label in Choice.choices
         ],
+    }
+
+
+def _state() -> dict[str, Any]:
+    """How the whole is doing, with the way to what is held back."""
+    found = balance.current()
+    late = found is not None and not states.automatic_approval(states.State(found.state))
+    return {
+        "label": _("state of the whole"),
+        "value": found.get_state_display() if found else "–",
+        "link": f"{reverse('admin:immune_forgejob_changelist')}?state__exact=pending",
+        "tone": "late" if late else "plain",
     }
 
 

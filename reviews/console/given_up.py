@@ -21,8 +21,19 @@ from immune.models import Delivery
 from immune.models.events import DeliveryState
 from immune.people.selectors import Viewer
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, back, badge, nothing, report
-from reviews.console.lists import to
+from reviews.console.base import (
+    Button,
+    Fact,
+    ReadOnlyAdmin,
+    Section,
+    account,
+    allowed,
+    back,
+    badge,
+    nothing,
+    report,
+    to,
+)
 from reviews.templatetags.console import shown_line
 
 

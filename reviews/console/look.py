@@ -68,7 +68,17 @@ def unfold(name: str) -> dict[str, Any]:
                             badge_style="solid",
                         ),
                         _item(_("Decisions"), "gavel", "reviews_decision_changelist"),
+                        _item(_("Campaigns"), "flag", "reviews_campaign_changelist"),
                     ]
+                },
+                {
+                    "title": _("Rules"),
+                    "separator": True,
+                    "items": [
+                        _item(_("Policies"), "policy", "reviews_rule_changelist"),
+                        _item(_("Reflexes"), "bolt", "reviews_reflexrule_changelist"),
+                        _item(_("Freezes"), "ac_unit", "immune_freeze_changelist"),
+                    ],
                 },
                 {
                     "title": _("Threats"),
@@ -86,10 +96,13 @@ def unfold(name: str) -> dict[str, Any]:
                     "items": [
                         _item(_("Remedies"), "vaccines", "immune_remedy_changelist"),
                         _item(_("Wargames"), "swords", "wargaming_wargame_changelist"),
+                        _item(_("After merges"), "monitor_heart", "immune_aftermath_changelist"),
                         _item(_("Scans"), "radar", "immune_scan_changelist"),
                         _item(_("Reports"), "upload_file", "immune_reportjob_changelist"),
                         _item(_("Forge jobs"), "merge", "immune_forgejob_changelist"),
                         _item(_("Events"), "history", "immune_event_changelist"),
+                        _item(_("Channels"), "notifications_active", "reviews_noticechannel_changelist"),
+                        _item(_("Notices"), "send", "reviews_notice_changelist"),
                         _item(_("Deliveries"), "outbox", "immune_delivery_changelist", "operate"),
                         _item(_("Dead letters"), "report", "immune_delivery_dead_letters", "operate"),
                     ],
@@ -100,7 +113,7 @@ def unfold(name: str) -> dict[str, Any]:
                     "items": [
                         _item(_("Accounts"), "person", "immune_account_changelist", "administer"),
                         _item(_("Teams"), "groups", "immune_team_changelist", "administer"),
-                        _item(_("API tokens"), "key", "immune_apitoken_changelist", "administer"),
+                        _item(_("API tokens"), "key", "immune_apitoken_changelist"),
                     ],
                 },
             ],

@@ -1,4 +1,4 @@
-"""Accounts, teams and tokens: seen and made by admins, through the people services."""
+"""Accounts and teams, seen and made by admins, and tokens, which are their owners' too: all through the people services."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from unfold.decorators import display
 from immune.events.actors import Actor
 from immune.models import Account, ApiToken, Repository, Role, Team
 from immune.people import services
-from immune.people.selectors import SCOPES, Viewer
+from immune.people.selectors import RIGHTS, SCOPES, Viewer, visible_tokens
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, badge, report
-from reviews.console.lists import to
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, badge, report, to, viewer
 from reviews.templatetags.console import shown_line
+
+OVERLAP = timedelta(hours=1)
 
 
 class PeopleAdmin(ReadOnlyAdmin):
-    """What only admins see. Each page has a form above its list that makes one more."""
+    """Who may do what. Each page has a form above its list that makes one more."""
 
     right = "administer"
     list_before_template = "console/people.html"
@@ -39,13 +40,18 @@ class PeopleAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(
             request,
-            {**(extra_context or {}), "create_url": self.url("create"), "form": self.opts.model_name, **self.offers()},
+            {
+                **(extra_context or {}),
+                "create_url": self.url("create"),
+                "form": self.opts.model_name,
+                **self.offers_to(request),
+            },
         )
 
     def own_urls(self) -> list[URLPattern]:
         return [self.changing("create/", self.create_view, "create")]
 
-    def offers(self) -> dict[str, Any]:
+    def offers_to(self, request: HttpRequest) -> dict[str, Any]:
         """What the form offers for choice."""
         return {}
 
@@ -67,7 +73,7 @@ class AccountAdmin(PeopleAdmin):
     def rows(self, viewer: Viewer) -> QuerySet[Account]:
         return Account.objects.all() if viewer.may("administer") else Account.objects.none()
 
-    def offers(self) -> dict[str, Any]:
+    def offers_to(self, request: HttpRequest) -> dict[str, Any]:
         return {"roles": Role.choices}
 
     def own_urls(self) -> list[URLPattern]:
@@ -153,7 +159,7 @@ class TeamAdmin(PeopleAdmin):
             member_count=Count("members", distinct=True), repository_count=Count("repositories", distinct=True)
         )
 
-    def offers(self) -> dict[str, Any]:
+    def offers_to(self, request: HttpRequest) -> dict[str, Any]:
         return {
             "accounts": Account.objects.filter(is_active=True).order_by("username")[:500],
             "repositories": Repository.objects.order_by("name")[:500],
@@ -205,50 +211,76 @@ class TeamAdmin(PeopleAdmin):
 
 
 class TokenAdmin(PeopleAdmin):
+    """One's own tokens; for those who administer, everybody's."""
+
+    right = "read"
     list_display = ("seen_name", "prefix", "whose", "its_scopes", "valid", "expires_at", "last_used_at")
     list_display_links = ("seen_name",)
     search_fields = ("name", "prefix", "account__username")
     ordering = ("-created_at", "pk")
 
     def rows(self, viewer: Viewer) -> QuerySet[ApiToken]:
-        return (
-            ApiToken.objects.select_related("account").defer("digest")
-            if viewer.may("administer")
-            else ApiToken.objects.none()
-        )
+        return visible_tokens(viewer).defer("digest")
 
-    def offers(self) -> dict[str, Any]:
+    def offers_to(self, request: HttpRequest) -> dict[str, Any]:
+        who = viewer(request)
+        if not who.may("administer"):
+            return {"accounts": [request.user], "scopes": sorted(SCOPES & RIGHTS.get(who.role, frozenset()))}
         return {"accounts": Account.objects.filter(is_active=True).order_by("username")[:500], "scopes": sorted(SCOPES)}
 
     def own_urls(self) -> list[URLPattern]:
-        return [*super().own_urls(), self.changing("<uuid:object_id>/revoke/", self.revoke_view, "revoke")]
+        return [
+            *super().own_urls(),
+            self.changing("<uuid:object_id>/revoke/", self.revoke_view, "revoke"),
+            self.changing("<uuid:object_id>/rotate/", self.rotate_view, "rotate"),
+        ]
 
     def create_view(self, request: HttpRequest) -> HttpResponse:
         """Makes a token and shows its text on this one answer; it is not stored and cannot be shown again."""
-        allowed(request, "administer")
+        who = allowed(request, "read")
         owner = Account.objects.filter(pk__in=_numbers([request.POST.get("account", "")]), is_active=True).first()
+        if owner is not None and owner.pk != account(request).pk:
+            allowed(request, "administer")
         days = _numbers([request.POST.get("days", "")])
         name = request.POST.get("name", "").strip()
         if owner is None or not days or not name or len(name) > 120:
             return self.refused(request, gettext("A token needs a name, an account and a number of days."))
         try:
-            token, text = services.create_token(
-                actor=Actor.of(account(request)),
-                account=owner,
-                name=name,
-                scopes=request.POST.getlist("scopes"),
-                lifetime=timedelta(days=min(days[0], 100_000)),
-            )
+            asked: dict[str, Any] = {
+                "name": name,
+                "scopes": request.POST.getlist("scopes"),
+                "lifetime": timedelta(days=min(days[0], 100_000)),
+            }
+            if owner.pk == account(request).pk:
+                token, text = services.create_own_token(account=owner, viewer=who, **asked)
+            else:
+                token, text = services.create_token(actor=Actor.of(account(request)), account=owner, **asked)
+        except services.NotPermitted:
+            raise
         except services.PeopleError as error:
             return self.refused(request, str(error))
+        return self._made(request, token, text)
+
+    def _made(self, request: HttpRequest, token: ApiToken, text: str) -> HttpResponse:
         answer = self.page(
             request, "console/token.html", {"title": gettext("New API token"), "token": token, "text": text}, status=201
         )
         answer["Cache-Control"] = "no-store"
         return answer
 
+    def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ends one's own token after an hour and shows its successor's text on this one answer."""
+        who = allowed(request, "read")
+        try:
+            made = services.rotate_token(
+                account=account(request), viewer=who, token=self.found(request, object_id), overlap=OVERLAP
+            )
+        except services.NotLive as error:
+            return self.refused(request, str(error))
+        return self._made(request, *made)
+
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        allowed(request, "administer")
+        allowed(request, "read")
         token = self.found(request, object_id)
         if services.revoke_token(actor=Actor.of(account(request)), token=token):
             report(request, messages.SUCCESS, gettext("The token was revoked."))
@@ -257,7 +289,12 @@ class TokenAdmin(PeopleAdmin):
         return redirect(self.url("change", token.pk))
 
     def buttons(self, request: HttpRequest, row: ApiToken) -> Sequence[Button]:
-        return () if row.revoked_at else (Button(_("Revoke"), self.url("revoke", row.pk), tone="reject"),)
+        if row.revoked_at or row.expires_at <= timezone.now():
+            return ()
+        revoke = Button(_("Revoke"), self.url("revoke", row.pk), tone="reject")
+        if row.account_id != request.user.pk or row.replaced_at:
+            return (revoke,)
+        return (Button(_("Rotate; the old text holds for an hour"), self.url("rotate", row.pk)), revoke)
 
     @display(description=_("name"))
     def seen_name(self, row: ApiToken) -> SafeString:
@@ -292,6 +329,7 @@ class TokenAdmin(PeopleAdmin):
                     Fact(_("expires"), row.expires_at, "when"),
                     Fact(_("last used"), row.last_used_at, "when"),
                     Fact(_("revoked"), row.revoked_at, "when"),
+                    Fact(_("replaced"), row.replaced_at, "when"),
                 ),
             ),
         )

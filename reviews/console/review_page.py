@@ -11,8 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from immune import freezes
 from immune.models import Advisory, ForgeJob
-from immune.models.remedies import ForgeJobState
+from immune.models.remedies import ForgeJobKind, ForgeJobState
+from immune.models.suppressions import Ground
 from reviews import selectors
 from reviews.console import diff, evidence, scenarios, untrusted
 from reviews.console.base import account, viewer
@@ -102,7 +104,7 @@ def show(
         "rounds": _rounds(request, review),
         "decisions": list(review.decisions.all()),
         "jobs": jobs,
-        "waiting_for_forge": any(job.state in OPEN_JOBS for job in jobs),
+        "waiting_for_forge": any(job.state in OPEN_JOBS and job.kind != ForgeJobKind.REPORT_VERDICT for job in jobs),
         "is_open": is_open,
         "claimed": claimed,
         "mine": claimed and review.claimed_by_id == me.pk,
@@ -111,8 +113,11 @@ def show(
         "may_release": claimed and (not others_claim or who.may("lead")),
         "show_form": is_open and who.may("decide") and not others_claim,
         "approvals_left": max(0, review.required_approvals - len(approvals)),
+        "groups": [name for _group, name in review.required_groups],
+        "frozen": freezes.frozen(review.repository_id) if review.remedy else None,
         "given": {"idempotency_key": str(uuid.uuid4()), **(given or {})},
         "complaints": complaints or {},
+        "grounds": Ground.choices,
         "withdrawable": _withdrawable(review, me.pk, who.may("lead") and who.may("decide"))
         if who.may("decide")
         else None,

@@ -22,15 +22,13 @@ from immune.events.actors import Actor
 from immune.models import APV, AdvisoryName, Suppression
 from immune.models.suppressions import Ground, SuppressionScope
 from immune.people.selectors import Viewer, visible_repositories
-from immune.people.services import NotPermitted
 from immune.services import Refused
 from immune.suppression import selectors as seen
 from immune.suppression import services
 from immune.versions import ECOSYSTEMS
 from reviews import selectors
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, report, viewer
-from reviews.console.lists import to
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, report, to, viewer
 from reviews.console.queue import SeenRepository
 from reviews.templatetags.console import shown_line
 
@@ -94,7 +92,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
                 until=until,
                 author=person,
             )
-        except (Refused, NotPermitted) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
             return redirect(self.url("changelist"))
         report(request, messages.SUCCESS, gettext("Set aside; it comes back by itself."))
@@ -105,7 +103,7 @@ class SuppressionAdmin(ReadOnlyAdmin):
         row = self.found(request, str(object_id))
         try:
             services.end_suppression(actor=Actor.of(person), viewer=viewer(request), suppression=row, account=person)
-        except (Refused, NotPermitted) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
         else:
             report(request, messages.SUCCESS, gettext("The suppression has ended; what it covered is open again."))

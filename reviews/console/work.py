@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -20,12 +21,14 @@ from unfold.decorators import display
 
 from immune import services
 from immune.events.actors import Actor
+from immune.freezes import frozen
 from immune.ingest.jobs import report_jobs, submit_report
 from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
-from immune.models.repositories import ScanState
+from immune.models.remedies import ForgeJobKind, ForgeJobState
+from immune.models.repositories import MergeMethod, ScanState
 from immune.people.selectors import Viewer, visible_repositories, within_sight
-from reviews.console import untrusted
+from reviews.console import freezes, untrusted
 from reviews.console.base import (
     Button,
     Fact,
@@ -37,9 +40,9 @@ from reviews.console.base import (
     badge,
     nothing,
     report,
+    to,
     viewer,
 )
-from reviews.console.lists import to
 from reviews.console.queue import SeenRepository
 from reviews.templatetags.console import shown_line
 
@@ -75,7 +78,9 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return [
             self.changing("register/", self.register_view, "register"),
             self.changing("<uuid:object_id>/immunize/", self.immunize_view, "immunize"),
+            self.changing("<uuid:object_id>/merging/", self.merging_view, "merging"),
             self.changing("<uuid:object_id>/report/", self.report_view, "report"),
+            self.changing("<uuid:object_id>/labels/", partial(freezes.label, self), "labels"),
         ]
 
     def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -115,6 +120,22 @@ class RepositoryAdmin(ReadOnlyAdmin):
         report(request, messages.SUCCESS, text)
         return back(request, self.url("change", scan.repository_id))
 
+    def merging_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        allowed(request, "operate")
+        repository = self.found(request, object_id)
+        try:
+            services.set_merging(
+                actor=Actor.of(account(request)),
+                repository=repository,
+                method=request.POST.get("merge_method", ""),
+                queue=request.POST.get("merge_queue") == "on",
+            )
+        except services.Refused as error:
+            report(request, messages.ERROR, untrusted.plain(str(error), 400))
+        else:
+            report(request, messages.SUCCESS, gettext("It is merged this way from now on."))
+        return redirect(self.url("change", repository.pk))
+
     def register_view(self, request: HttpRequest) -> HttpResponse:
         who = allowed(request, "immunize")
         person = account(request)
@@ -130,7 +151,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
             return redirect(self.url("changelist"))
         if not visible_repositories(who).filter(pk=repository.pk).exists():
-            report(request, messages.ERROR, gettext("It is registered already and belongs to another team."))
+            report(request, messages.ERROR, gettext("There is nothing at this address for you."))
             return redirect(self.url("changelist"))
         services.request_scan(
             actor=Actor.of(person), repository=repository, cause=f"console:{person.pk}", requested_by=person
@@ -169,7 +190,14 @@ class RepositoryAdmin(ReadOnlyAdmin):
         return untrusted.plain(row.name, 80)
 
     def forms(self, request: HttpRequest, row: Repository) -> dict[str, Any]:
-        return {"report_url": self.url("report", row.pk) if viewer(request).may("immunize") else ""}
+        who = viewer(request)
+        return {
+            "report_url": self.url("report", row.pk) if who.may("immunize") else "",
+            "labels_url": self.url("labels", row.pk) if who.may("administer") else "",
+            "merging_url": self.url("merging", row.pk) if who.may("operate") else "",
+            "merge_methods": MergeMethod.choices,
+            "repository": row,
+        }
 
     def buttons(self, request: HttpRequest, row: Repository) -> Sequence[Button]:
         if not viewer(request).may("immunize"):
@@ -188,6 +216,9 @@ class RepositoryAdmin(ReadOnlyAdmin):
                     Fact(_("head"), row.head_commit),
                     Fact(_("last read"), row.read_at, "when"),
                     Fact(_("why it could not be read"), row.problem, "text"),
+                    Fact(_("labels"), row.labels, "list"),
+                    Fact(_("merge method"), row.get_merge_method_display()),
+                    Fact(_("merges through the merge queue"), _("yes") if row.merge_queue else _("no")),
                     Fact(_("owning teams"), [team.name for team in row.owners.all()], "list"),
                 ),
             ),
@@ -330,10 +361,15 @@ class ReportJobAdmin(ReadOnlyAdmin):
         )
 
 
+def _waits(row: ForgeJob) -> str:
+    """Why a job is not begun, in words; empty when nothing holds it."""
+    return str(row.get_held_display()) if row.held and row.state == ForgeJobState.PENDING else ""
+
+
 class ForgeJobAdmin(ReadOnlyAdmin):
     list_display = ("what", "seen_remedy", "seen_repository", "status", "seen_message", "attempts", "created_at")
     list_display_links = ("what",)
-    list_filter = ("state", "kind")
+    list_filter = ("state", "kind", "held")
     search_fields = ("remedy__package_name", "remedy__repository__name", "head_commit", "cause")
     sortable_by = ("created_at",)
     ordering = ("-created_at", "pk")
@@ -360,7 +396,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
 
     @display(description=_("what the forge said"))
     def seen_message(self, row: ForgeJob) -> SafeString:
-        return shown_line(row.message or row.reason, 120)
+        return shown_line(_waits(row) or row.message or row.reason, 120)
 
     def heading(self, row: ForgeJob) -> str:
         return untrusted.plain(f"{row.get_kind_display()} · {row.remedy}", 100)
@@ -372,6 +408,8 @@ class ForgeJobAdmin(ReadOnlyAdmin):
                 (
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("state"), self.status(row), "html"),
+                    Fact(_("waits for the end of a freeze"), _held_until(row), "when"),
+                    Fact(_("waits because"), _waits(row)),
                     Fact(_("reason"), row.reason),
                     Fact(_("what the forge said"), row.message, "text"),
                     Fact(_("head"), row.head_commit),
@@ -433,3 +471,11 @@ def _teams(viewer: Viewer) -> list[Team]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""
+
+
+def _held_until(job: ForgeJob) -> Any:
+    """When the freeze ends that a merge waits for; None for one that waits for none."""
+    if job.kind != ForgeJobKind.MERGE or job.state != ForgeJobState.PENDING:
+        return None
+    found = frozen(job.remedy.repository_id)
+    return found.ends_at if found is not None else None

@@ -72,6 +72,7 @@ _MOVE = {"from": TEXT, "to": TEXT, "why": TEXT}
 _WARGAME = {"apv_code": TEXT, "remedy": TEXT, "head": TEXT}
 _ROUND = {"remedy": TEXT_OR_NONE, "round": WHOLE}
 _SUPPRESSION = {"scope": TEXT, "ground": TEXT, "until": TEXT}
+_QUESTION = {"apv_code": TEXT, "question": TEXT, "number": WHOLE}
 _APV = {"apv_code": TEXT, "severity": TEXT, "priority": TEXT}
 
 # Every kind of event that is shown, with the fields it has (those of the first set must be there). Kinds that are not here are
@@ -80,6 +81,8 @@ SHAPES: dict[str, Shape] = {
     "apv.opened": Shape("apvs", "new_apv", {"apv_code": TEXT}, {**_APV, "advisory": TEXT, "package": TEXT}),
     "apv.updated": Shape("apvs", "apv_updated", {}, _APV),
     "apv.moved": Shape("apvs", "apv_moved", _MOVE, {**_MOVE, "apv_code": TEXT, "remedy": TEXT_OR_NONE}),
+    "question.asked": Shape("apvs", "question_asked", {}, _QUESTION),
+    "question.settled": Shape("apvs", "question_settled", {}, _QUESTION),
     "remedy.planned": Shape(
         "apvs",
         "remedy_planned",
@@ -89,11 +92,26 @@ SHAPES: dict[str, Shape] = {
     "remedy.proposed": Shape("apvs", "remedy_proposed", {}, {"remedy": TEXT, "head": TEXT, "pull_request": WHOLE}),
     "remedy.rebased": Shape("apvs", "remedy_rebased", {}, {"head": TEXT, "base": TEXT, "patch": TEXT}),
     "remedy.moved": Shape("apvs", "remedy_moved", _MOVE, {**_MOVE, "head": TEXT}),
+    "aftermath.moved": Shape("apvs", "aftermath_moved", _MOVE, {**_MOVE, "remedy": TEXT, "merge": TEXT}),
+    "aftermath.alarmed": Shape(
+        "apvs", "aftermath_alarmed", {"cause": TEXT}, {"cause": TEXT, "remedy": TEXT, "merge": TEXT}
+    ),
     "repository.registered": Shape("apvs", "repository_registered", {}, {"forge": TEXT, "write_back": TRUTH}),
+    "repository.merging_set": Shape("apvs", "repository_merging_set", {}, {"method": TEXT, "queue": TRUTH}),
     "repository.scanned": Shape("apvs", "repository_scanned", {}, {"scan": TEXT, "head": TEXT, "refused": WHOLE}),
     "repository.unreadable": Shape("apvs", "repository_unreadable", {}, {"scan": TEXT, "reason": TEXT}),
     "suppression.made": Shape("apvs", "suppression_made", {}, {**_SUPPRESSION, "apvs": WHOLE}),
     "suppression.ended": Shape("apvs", "suppression_ended", {}, {**_SUPPRESSION, "why": TEXT}),
+    "reflex.fired": Shape(
+        "apvs",
+        "reflex_fired",
+        {"apv_code": TEXT},
+        {"apv_code": TEXT, "rule": TEXT, "version": TEXT, "raised_to": TEXT, "wargame": TRUTH, "notify": TRUTH},
+    ),
+    "freeze.made": Shape("decisions", "freeze_made", {}, {"from": TEXT, "until": TEXT}),
+    "freeze.ended": Shape("decisions", "freeze_ended"),
+    "automatic.armed": Shape("decisions", "automatic_armed", everyone=True),
+    "automatic.disarmed": Shape("decisions", "automatic_disarmed", {}, {"withdrawn": WHOLE}, everyone=True),
     "advisories.synced": Shape(
         "apvs",
         "advisories_synced",
@@ -135,9 +153,22 @@ SHAPES: dict[str, Shape] = {
         "decisions",
         "review_opened",
         {},
-        {**_ROUND, "apvs": TEXTS, "weakest_verdict": TEXT, "recommendation": TEXT, "priority": TEXT},
+        {
+            **_ROUND,
+            "apvs": TEXTS,
+            "weakest_verdict": TEXT,
+            "recommendation": TEXT,
+            "policies": TEXTS,
+            "priority": TEXT,
+        },
     ),
     "review.moved": Shape("decisions", "review_moved", _MOVE, {**_MOVE, **_ROUND, "apv": TEXT_OR_NONE}),
+    "review.advised": Shape(
+        "decisions",
+        "review_advised",
+        {},
+        {**_ROUND, "recommendation": TEXT, "required_approvals": WHOLE, "policies": TEXTS},
+    ),
     "review.commented": Shape("decisions", "review_commented", {}, {**_ROUND, "comment": WHOLE}),
     "decision.made": Shape(
         "decisions",
@@ -154,11 +185,17 @@ SHAPES: dict[str, Shape] = {
             "head": TEXT,
             "patch": TEXT,
             "job": TEXT_OR_NONE,
+            "automatic": TRUTH,
+            "policies": TEXTS,
         },
     ),
     "decision.withdrawn": Shape(
         "decisions", "decision_withdrawn", {"type": TEXT}, {**_ROUND, "decision": TEXT, "type": TEXT}
     ),
+    "forge_job.held": Shape("decisions", "action_held", {"kind": TEXT, "reason": TEXT}, {"remedy": TEXT}),
+    "forge_job.admitted": Shape("decisions", "action_admitted", {"kind": TEXT}, {"remedy": TEXT}),
+    "remedy.looped": Shape("apvs", "remedy_looped", {}, {"package": TEXT, "to": TEXT, "apvs": TEXTS}),
+    "balance.moved": Shape("stats", "balance_moved", {"from": TEXT, "to": TEXT}, {"reasons": TEXTS}, everyone=True),
     "forge_job.finished": Shape(
         "decisions",
         "action_finished",

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from immune.events.log import end_of_chain
 from immune.models import APV, Account
 from immune.models.apvs import LIVE, APVStatus
+from immune.models.balance import BalanceState
 from immune.people.selectors import Viewer, viewer_of, within_sight
 from reviews.live.figures import live_figures
 
@@ -98,4 +99,9 @@ def _words() -> dict[str, str]:
         "repository_unreadable": _("repository unreadable"),
         "round": _("round"),
         "nothing": _("nothing has happened yet"),
+        "action_held": _("held"),
+        "action_admitted": _("let go"),
+        "remedy_looped": _("goes round in circles"),
+        "balance_moved": _("state of the whole"),
+        **{f"balance_{state.value}": str(state.label) for state in BalanceState},
     }

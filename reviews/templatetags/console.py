@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from reviews.console import untrusted
+from reviews.console import refused, untrusted
 
 register = template.Library()
 
@@ -25,6 +25,12 @@ def shown(text: object, limit: int = 4000) -> SafeString:
 @register.filter
 def shown_line(text: object, limit: int = 200) -> SafeString:
     return _html(untrusted.shown_line(_text(text), limit))
+
+
+@register.filter
+def why_refused(reason: object) -> str:
+    """A sentence for the reason a forge job ended with."""
+    return refused.sentence(_text(reason))
 
 
 @register.filter

@@ -19,8 +19,9 @@ from immune.events.log import end_of_chain
 from immune.models import APV, Account, Event, ForgeJob, LocalNote, LocalPullRequest, Remedy, Repository, Team
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobKind, ForgeJobState
+from immune.models.repositories import ForgeKind
 from immune.people.services import create_account, create_team, create_token
-from immune.services import mirror_of, register_local, request_scan
+from immune.services import mirror_of, register_local, register_remote, request_scan
 from reviews.live.frames import FrameRefused, Seen, frame_of
 from reviews.models import Decision, Review, ReviewState
 from wargaming.models import Wargame
@@ -37,7 +38,10 @@ def set_up(repositories: list[str]) -> dict[str, Any]:
     for name, role in (("ana", "admin"), ("bruno", "reviewer")):
         account = create_account(actor=COMMAND, username=name, password=None, role=role)
         tokens[name] = create_token(actor=COMMAND, account=account, name="chaos", scopes=["read", "decide"])[1]
-    rows = [register_local(actor=COMMAND, path=Path(place)) for place in repositories]
+    rows = [
+        register_remote(actor=COMMAND, url=place) if "://" in place else register_local(actor=COMMAND, path=Path(place))
+        for place in repositories
+    ]
     bruno = Account.objects.get(username="bruno")
     create_team(actor=COMMAND, name=TEAM, members=[bruno], repositories=rows[: (len(rows) + 1) // 2])
     return {"tokens": tokens, "repositories": [str(row.pk) for row in rows]}
@@ -92,7 +96,7 @@ def _reruns(kind: work.Kind) -> int:
 def _decisions() -> list[str]:
     """Each decision has one effect on the forge, or a refusal with a round after it (or a successor) that people see."""
     problems = []
-    for decision in Decision.objects.select_related("job__remedy", "review"):
+    for decision in Decision.objects.select_related("job__remedy__repository", "review"):
         job = decision.job
         name = f"{decision.decision} of {decision.apv_code}"
         if job is None and decision.action_taken != "none":
@@ -112,7 +116,23 @@ def _decisions() -> list[str]:
     return problems
 
 
+def forge_jobs() -> list[dict[str, Any]]:
+    """Every job with what it was about, for whoever holds the forge's own books."""
+    return [
+        {
+            "repository": job.remedy.repository.name,
+            "number": job.remedy.pull_request_number,
+            "head": job.head_commit,
+            "kind": str(job.kind),
+            "state": str(job.state),
+        }
+        for job in ForgeJob.objects.select_related("remedy__repository")
+    ]
+
+
 def _effect(job: ForgeJob) -> list[str]:
+    if job.remedy.repository.forge != ForgeKind.LOCAL:
+        return []  # its own books are compared outside
     pull = LocalPullRequest.objects.get(repository_id=job.remedy.repository_id, number=job.remedy.pull_request_number)
     notes = LocalNote.objects.filter(repository_id=job.remedy.repository_id, key__endswith=str(job.pk)).count()
     if job.kind == ForgeJobKind.MERGE and (pull.state != "merged" or pull.head_commit != job.head_commit):
@@ -127,7 +147,7 @@ def _effect(job: ForgeJob) -> list[str]:
 def _forge() -> list[str]:
     """No merge commit, pull request or note twice, and none that nobody decided."""
     problems = []
-    for repository in Repository.objects.all():
+    for repository in Repository.objects.filter(forge=ForgeKind.LOCAL):
         log = _git(repository, "log", "--first-parent", "--format=%H %s", "HEAD").splitlines()
         on_branch = [line.split(" ", 1) for line in log if " Upgrade " in line]
         pulls = list(LocalPullRequest.objects.filter(repository=repository))

@@ -134,5 +134,8 @@ def environment_of(base: dict[str, str], programs: Path, **more: str) -> dict[st
         **base,
         "PATH": f"{shlex.quote(str(programs))}:{base.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        # A game decides in minutes what a team decides in weeks.
+        **dict.fromkeys(("OPEN_PULL_REQUESTS_PER_REPOSITORY", "OPEN_PULL_REQUESTS"), "0"),
+        **dict.fromkeys(("MERGES_PER_HOUR_PER_REPOSITORY", "MERGES_PER_HOUR"), "0"),
         **more,
     }

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import faults
+from tests.chaos import at_github, faults
 from tests.chaos.clients import Pages, People
 from tests.chaos.processes import START_SECONDS, Processes, environment_of
+from tests.github_server import GitHubServer
 from tests.immune.repositories import checkout
 from tests.servers.private import PrivateServer, free_port, private_postgresql, private_rabbitmq, private_redis
 from tests.worlds import World
@@ -59,6 +60,7 @@ class Options:
     settle_seconds: float = 900
     stall_seconds: float = 120
     wargames: bool = False
+    forge: str = "local"
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Outcome:
         servers = sum(self.kills[name] for name in ("postgresql", "rabbitmq", "redis"))
         return {
             "seed": self.options.seed,
+            "forge": self.options.forge,
             "remedies": self.found.get("remedies", 0),
             "process kills": self.kills.total() - servers,
             "server kills": servers,
@@ -103,8 +106,10 @@ def play(options: Options, folder: Path, tell: Callable[[str], None] = lambda _:
     """Plays one game in ``folder`` and says what it found."""
     began = time.monotonic()
     outcome = Outcome(options, at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
-    with _servers() as servers:
-        game = _Game(options, folder, servers, outcome, tell)
+    with contextlib.ExitStack() as rooms:
+        servers = rooms.enter_context(_servers())
+        there = rooms.enter_context(at_github.github(folder, options.seed)) if options.forge == "github" else None
+        game = _Game(options, folder, servers, outcome, tell, there)
         try:
             game.play()
         finally:
@@ -127,7 +132,9 @@ class _Game:
         servers: dict[str, PrivateServer],
         outcome: Outcome,
         tell: Callable[[str], None],
+        github: GitHubServer | None,
     ) -> None:
+        self.github = github
         self.options = options
         self.folder = folder
         self.servers = servers
@@ -153,6 +160,7 @@ class _Game:
             CHAOS_FAULT_RATE=str(options.fault_rate),
             CHAOS_LEASE_SECONDS=str(options.lease_seconds),
             **self.ports,
+            **(at_github.environment(github, self.ports["WEB_PORT"]) if github is not None else {}),
         )
         (folder / "metrics").mkdir()
         environment = environment_of(self.world.environment, Path(sys.executable).parent)
@@ -165,7 +173,7 @@ class _Game:
     def play(self) -> None:
         migrated = self.world.manage("migrate", "-v0")
         assert migrated.returncode == 0, migrated.stderr
-        places = [str(place) for place in self._repositories()]
+        places = list(self._repositories())
         cast = self.world.start(f"{INSIDE}:set_up", places).result(300)
         self.tell(f"{len(places)} repositories, database and queues are there")
         self.processes.start()
@@ -188,11 +196,14 @@ class _Game:
         self.processes.stop()
         self.world.close()
 
-    def _repositories(self) -> Iterator[Path]:
+    def _repositories(self) -> Iterator[str]:
         pins = iter(PINS * self.options.remedies)
         for number in range(-(-self.options.remedies // PINS_EACH)):
             text = "".join(f"{next(pins)}\n" for _ in range(PINS_EACH))
-            yield checkout(self.folder / "origin" / f"shop-{number}", {"requirements.txt": text, "app.py": "print()\n"})
+            place = checkout(
+                self.folder / "origin" / f"shop-{number}", {"requirements.txt": text, "app.py": "print()\n"}
+            )
+            yield str(place) if self.github is None else at_github.put(self.github, place)
 
     def _blows(self, repositories: list[str]) -> None:
         """Hands the repositories in evenly between the blows."""
@@ -258,8 +269,12 @@ class _Game:
         outcome = self.outcome
         outcome.found = found = self.world.start(f"{INSIDE}:found").result(600)
         outcome.problems += found["problems"]
+        if self.github is not None:
+            outcome.problems += at_github.problems(self.github, self.world.start(f"{INSIDE}:forge_jobs").result(120))
         outcome.answers = self.people.answers
-        outcome.faults = faults.happened(self.folder / "forge")
+        outcome.faults = (
+            faults.happened(self.folder / "forge") if self.github is None else at_github.happened(self.github)
+        )
         outcome.ended_by_themselves = self.processes.ended_by_themselves
         lost = set(self.people.acknowledged.values()) - set(found.pop("decided"))
         outcome.problems += [f"decision {pk} was acknowledged and is not there" for pk in sorted(lost)]

@@ -46,6 +46,23 @@ def get_app(call: Call):
     return 200, app_shape(app_of(call))
 
 
+@route("GET", REPO + "/installation")
+def get_installation(call: Call):
+    app = app_of(call)
+    if call.full_name.lower() not in {name.lower() for name in app.repositories}:
+        raise Answer(404, "Not Found")
+    return 200, {
+        "id": app.installation_id,
+        "account": None,
+        "app_id": app.id,
+        "app_slug": app.slug,
+        "target_type": "Organization",
+        "repository_selection": "selected",
+        "permissions": {"contents": "write"},
+        "events": ["pull_request"],
+    }
+
+
 @route("POST", "/app/installations/{installation_id}/access_tokens")
 def create_token(call: Call):
     app = app_of(call)

@@ -204,8 +204,10 @@ def wrong_answer(method: str, path: str, status: int, body: Any) -> list[str]:
         if status not in UNDESCRIBED:
             return [f"{method} {path}: status {status} is not described"]
         pointer = _pointer("components", "schemas", "basic-error")
-    if pointer == "":
+    if pointer == "" and (status < 400 or body is None):
         return [] if body is None else [f"{method} {path}: status {status} has no body"]
+    if pointer == "":  # an error described by its status alone still says why
+        pointer = _pointer("components", "schemas", "basic-error")
     error = _wrong(pointer, body)
     return [f"{method} {path}: answer {status} {error}"] if error else []
 

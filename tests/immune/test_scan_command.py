@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from immune.advisories.services import sync_advisories
 from immune.events.actors import COMMAND
 from immune.formats import limits
 from immune.models import Event, Repository
-from tests.immune.shared_data import SHARED, needs_shared_data
 
 pytestmark = pytest.mark.django_db
 
@@ -138,29 +136,3 @@ class TestWithAdvisories:
         code, said = scan(tmp_path)
         assert (code, len(said["unreadable"])) == (2, 6)
         assert all(one["source"].isprintable() and one["reason"].isprintable() for one in said["unreadable"])
-
-
-@needs_shared_data
-def test_the_shared_lock_files_give_the_findings_that_are_expected(tmp_path: Path) -> None:
-    sync_advisories(actor=COMMAND, paths=[SHARED / "advisories" / "crates" / "crates.io-all.zip"])
-    counted = 0
-    for expected in sorted((SHARED / "expected" / "matches").glob("cargo-lock__*.json")):
-        said = json.loads(expected.read_text())
-        place = tmp_path / expected.stem
-        place.mkdir()
-        shutil.copy(SHARED / said["file"], place / "Cargo.lock")
-        code, found = scan(place)
-        assert (code, found["unreadable"]) == (1 if said["expected"] else 0, [])
-        local = {one["package"] for one in found["unresolved"]}  # the workspace's own crates: said, not matched
-        wanted = {
-            (one["package"], one["version"], one["id"]) for one in said["expected"] if one["package"] not in local
-        }
-        assert {one["package"] for one in said["expected"]} & local <= {"grep-cli"}
-        given = [
-            {(one["package"], one["version"], name) for name in (one["advisory"], *one["aliases"])}
-            for one in found["findings"]
-        ]
-        assert [one for one in wanted if not any(one in names for names in given)] == []
-        assert [names for names in given if not names & wanted] == []
-        counted += len(wanted)
-    assert counted == 14

@@ -21,7 +21,9 @@ from immune.models import (
     APV,
     Account,
     Advisory,
+    Aftermath,
     AliasGroup,
+    Freeze,
     Remedy,
     Repository,
     Role,
@@ -32,7 +34,9 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import RemedyState
 from immune.people.selectors import viewer_of
 from reviews import rounds
-from reviews.models import Review
+from reviews.models import Review, Rule, RuleVersion
+from reviews.policy.content import checked, digest
+from reviews.policy.reflex import checked_rule
 from wargaming import attached as attaching
 from wargaming.models import AttachedScenario, Evidence, Run, Trust, Wargame, WargameState
 
@@ -265,6 +269,30 @@ def set_aside(where: Repository, author: Account, name: str = "aside") -> Suppre
     return Suppression.objects.create(
         apv=threat, ground="accepted_risk", reason="x", author=author, expires_at="2999-01-01T00:00Z"
     )
+
+
+REFLEX = {"known_exploited": True, "notify": True}
+
+
+def rule(kind: str = "policy", name: str = "first", **content: Any) -> RuleVersion:
+    """The first version of a rule, switched off."""
+    found = Rule.objects.create(kind=kind, name=name, position=Rule.objects.filter(kind=kind).count() + 1)
+    whole = checked_rule(content or REFLEX) if kind == "reflex" else checked(content)
+    return RuleVersion.objects.create(rule=found, number=1, content=whole, digest=digest(whole), made_by_name="Ada")
+
+
+def freeze(where: Repository | None = None) -> Freeze:
+    """A freeze that holds, of a repository or of everything."""
+    now = timezone.now()
+    span = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(days=1)}
+    return Freeze.objects.create(repository=where, reason="The release is cut on Friday.", **span)
+
+
+def alarmed(where: Repository, package: str = "merged", **more: Any) -> Aftermath:
+    """A merged change whose checks turned red after it."""
+    change = remedy(where, package=package, state=RemedyState.MERGED, merge_commit="c" * 40)
+    found = {"state": "alarmed", "cause": "checks_red", "detail": "build", "alarmed_at": timezone.now(), **more}
+    return Aftermath.objects.create(repository=where, remedy=change, until=timezone.now() + timedelta(days=3), **found)
 
 
 def review(change: Remedy, because: str = "The wargames have ended.") -> Review:

@@ -174,9 +174,10 @@ def test_a_person_may_ask_for_a_rejected_target_again(repository):
 
 def test_reject_with_suppression_sets_the_apv_aside_until_it_ends(repository):
     end = timezone.now() + timedelta(days=3)
-    decide(review_of("click"), "reject", suppress=Suppression("Nobody runs this command here.", end))
+    decide(review_of("click"), "reject", suppress=Suppression("Nobody runs this command here.", end, "accepted_risk"))
     work_off()
     assert states(repository)["click"] == "suppressed"
+    assert APV.objects.get(package_name="click").suppressions.get().ground == "accepted_risk"
 
     APV.objects.get(package_name="click").suppressions.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert suppression.return_expired() == 1

@@ -112,6 +112,30 @@ def test_a_change_that_brings_another_problem_is_not_proposed(settings, tmp_path
     assert (apv.status, "brings problems that were not there: brought" in apv.reason) == ("failed", True)
 
 
+def test_two_lock_files_that_would_change_the_file_beside_them_in_two_ways_are_no_change(
+    settings, tmp_path, monkeypatch
+):
+    settings.WARGAMING_ENABLED = False
+    lock = json.dumps(LOCK, indent=2)
+    yarn = '# yarn lockfile v1\n\n\nminimist@^1.2.5:\n  version "1.2.5"\n'
+    asked = []
+
+    def renewer(wanted):
+        asked.append(wanted.path)
+        return {"package.json": f'{{"by": "{wanted.path}"}}', wanted.path: wanted.text}
+
+    monkeypatch.setattr("immune.remedies.renewer_for", lambda name: renewer)
+    texts = {"package__json": json.dumps({"dependencies": {"minimist": "1.2.5"}}), "package-lock__json": lock}
+    repository = register(checkout(tmp_path / "app", yarn__lock=yarn, **texts))
+    scan(repository)
+    apv = APV.objects.get(package_name="minimist")
+    assert (apv.status, apv.reason) == (
+        "failed",
+        "package.json would be changed in two ways, by the lock files beside it",
+    )
+    assert asked == ["package-lock.json", "yarn.lock"]  # what holds every version comes before what asks for it
+
+
 def test_a_registry_that_is_away_leaves_the_problem_open_for_the_next_reading(settings, tmp_path, monkeypatch):
     settings.WARGAMING_ENABLED = False
     hashed = "idna==3.7 \\\n    --hash=sha256:" + "0" * 64 + "\n"

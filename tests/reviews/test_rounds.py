@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from reviews.policy import Facts, Policy, advise
-from reviews.rounds import _counted
+from reviews.policies.consulting import counted
+from reviews.policy import Facts, Outcome, Policy, advise
 from wargaming.models import Trust, Wargame
 from wargaming.speaking import speaking
 
 
 @pytest.mark.parametrize("trust", [Trust.REPOSITORY, Trust.ATTACHED])
 def test_a_proof_that_only_the_repositorys_own_scenario_gives_is_never_recommended(trust):
-    counted = _counted(Wargame(verdict="PATCH_EFFECTIVE", confidence=0.99, trust=trust))
+    confidence = counted(Wargame(verdict="PATCH_EFFECTIVE", confidence=0.99, trust=trust))
 
-    advice = advise(Facts((("PATCH_EFFECTIVE", counted),), "HIGH", "P2", "patch", has_remedy=True))
+    advice = advise(Facts((("PATCH_EFFECTIVE", confidence),), "HIGH", "P2", "patch", has_remedy=True))
 
     assert advice.recommendation == "ask"
 
 
 def test_an_accepted_scenario_counts_in_full():
-    assert _counted(Wargame(confidence=0.93, trust=Trust.ATTACHED, accepted=True)) == 0.93
+    assert counted(Wargame(confidence=0.93, trust=Trust.ATTACHED, accepted=True)) == 0.93
 
 
 def test_what_nobody_stands_for_is_never_recommended_however_sure_a_policy_asks_to_be():
     facts = Facts((("PATCH_EFFECTIVE", 0.5),), "HIGH", "P2", "patch", has_remedy=True, vouched=False)
-    assert advise(facts, Policy(minimum_confidence=0.1)).recommendation == "ask"
+    assert advise(facts, (Policy("eager", outcome=Outcome("approve", automatic=True)),)).recommendation == "ask"
 
 
 def game(verdict, **more):
@@ -43,4 +43,4 @@ def test_of_several_the_weakest_verdict_speaks_and_a_strangers_equal_one_takes_n
 
 
 def test_a_shipped_scenario_counts_in_full():
-    assert _counted(Wargame(confidence=0.93, trust=Trust.SHIPPED)) == 0.93
+    assert counted(Wargame(confidence=0.93, trust=Trust.SHIPPED)) == 0.93

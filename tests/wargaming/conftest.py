@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from immune.renewal import RegistryUnreachable
 from wargaming.environments.workshop import Workshop
+from wargaming.renewal import fetch, npm, pypi
 from wargaming.sandbox.bubblewrap import BubblewrapDriver
 
 
@@ -30,3 +32,23 @@ def bubblewrap(work_folder):
 @pytest.fixture(scope="session")
 def workshop(work_folder):
     return Workshop(work_folder)
+
+
+@pytest.fixture(scope="session")
+def python_index():
+    """Skips where the index the installers are configured for does not answer."""
+    _reach(lambda client: pypi.files(client, "idna"))
+
+
+@pytest.fixture(scope="session")
+def npm_registry():
+    """Skips where the registry the installers are configured for does not answer."""
+    _reach(lambda client: npm.packument_of(client, "semver"))
+
+
+def _reach(ask):
+    try:
+        with fetch.client() as client:
+            ask(client)
+    except RegistryUnreachable as error:
+        pytest.skip(f"the registry cannot be reached: {error}")

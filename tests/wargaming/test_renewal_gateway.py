@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from immune.renewal import CannotRenew, RegistryUnreachable
-from wargaming.renewal import fetch, gateway, npm, sandboxed, uv
+from wargaming.renewal import fetch, gateway, index, npm, sandboxed, uv
 from wargaming.sandbox.base import SCRATCH_DIR
 from wargaming.sandbox.limited import LimitedDriver
 from wargaming.sandbox.runtimes import python_runtime
@@ -85,7 +85,7 @@ def test_who_asks_without_end_gets_no_more(tmp_path, monkeypatch):
     ],
 )
 def test_nothing_but_a_packages_name_is_asked_of_npms_registry(path):
-    assert npm._answer(None, path) is None  # there is no client: asking would fail
+    assert npm.answer(None, path) is None  # there is no client: asking would fail
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_nothing_but_a_packages_name_is_asked_of_npms_registry(path):
     ["/", "/simple/", "/simple/../x/", "/simple/a/b/", "/files/packages/not/listed.whl.metadata", "/pypi/a/json"],
 )
 def test_nothing_but_pages_and_listed_wheels_metadata_is_asked_of_the_index(path):
-    assert uv._Index(None).answer(path) is None
+    assert index.Index(None).answer(path) is None
 
 
 def test_inside_there_is_no_network_no_secret_and_nothing_to_write_to(bubblewrap, work_folder, no_layer, monkeypatch):

@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from immune.renewal import CannotRenew, RegistryUnreachable, Wanted
-from wargaming.renewal.requirements import renew_requirements
+from wargaming.renewal.lifting import clash
+from wargaming.renewal.requirements import check_pins, renew_requirements
 
 # Both releases of idna are one wheel and one source distribution; 3.7 requires nothing.
 OLD = (
@@ -75,3 +78,53 @@ def test_an_index_that_does_not_answer_says_nothing_about_the_change(monkeypatch
 def test_no_hash_is_split_from_its_pin():
     done = renew_requirements(wanted(pin("3.6", OLD), _3_6="3.7"))["requirements.txt"]
     assert re.findall(r"sha256:(\w+)", done) == sorted(NEW)
+
+
+# --- pins without hashes --------------------------------------------------------------------------------------
+
+INDEX = {
+    "client": {"1.0": ["parser<2", "words"], "2.0": ["parser>=2"]},
+    "parser": {"1.0": [], "2.0": ["words>=3"], "2.1": []},
+    "words": {"1.0": [], "3.0": []},
+    "elsewhere": {},
+}
+
+
+def requires(name, version):
+    try:
+        return [Requirement(one) for one in INDEX[name][str(version)]]
+    except KeyError:
+        raise CannotRenew("the index has no such thing") from None
+
+
+@pytest.mark.parametrize(
+    ("pins", "target", "reason"),
+    [
+        ({"parser": "1.0", "client": "1.0"}, "2.1", "client 1.0 requires parser<2, and parser would stand at 2.1"),
+        ({"parser": "1.0", "words": "1.0"}, "2.0", "parser 2.0 requires words>=3, and words would stand at 1.0"),
+        ({"parser": "1.0", "words": "3.0"}, "2.0", None),
+        ({"parser": "1.0", "elsewhere": "1.0"}, "2.0", None),  # nothing is known of it
+        ({"parser": "1.0", "client": "2.0"}, "1.5", None),  # they did not fit before either
+    ],
+)
+def test_a_pin_that_does_not_fit_the_others_is_said(pins, target, reason):
+    found = clash(
+        {name: Version(one) for name, one in pins.items()}, "parser", Version("1.0"), Version(target), requires
+    )
+    assert found == reason
+
+
+def test_a_pin_without_hashes_is_looked_at_in_the_index(python_index):
+    text = "httpcore==1.0.7\nh11==0.14.0\n"
+    with pytest.raises(
+        CannotRenew, match=r"h11 0\.16\.0 does not fit the other pins: httpcore 1\.0\.7 requires h11<0\.15"
+    ):
+        check_pins(Wanted("requirements.txt", text, "h11", {"0.14.0": "0.16.0"}, lambda path: None))
+
+
+def test_files_of_another_index_are_not_judged_by_ours(monkeypatch):
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
+    text = "--index-url https://mirror.example/simple\nhttpcore==1.0.7\nh11==0.14.0\n"
+    check_pins(Wanted("requirements.txt", text, "h11", {"0.14.0": "0.16.0"}, lambda path: None))
+    with pytest.raises(RegistryUnreachable):
+        check_pins(Wanted("requirements.txt", text.partition("\n")[2], "h11", {"0.14.0": "0.16.0"}, lambda path: None))

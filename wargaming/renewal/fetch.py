@@ -9,6 +9,7 @@ import httpx
 
 from immune.formats import limits
 from immune.renewal import CannotRenew, RegistryUnreachable
+from wargaming.renewal import registries
 
 MAX_BYTES = 96 * 1024 * 1024  # the largest documents of a registry are some 40 MB
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -21,7 +22,7 @@ def get(client: httpx.Client, address: str, *, accept: str = "*/*") -> httpx.Res
     try:
         url = httpx.URL(address)
         # Not left in the address, which is logged.
-        auth = (url.username, url.password) if url.userinfo else None
+        auth = (url.username, url.password) if url.userinfo else httpx.USE_CLIENT_DEFAULT
         plain = url.copy_with(userinfo=b"")
         with client.stream("GET", plain, headers={"Accept": accept}, auth=auth) as answer:
             if answer.status_code in _MISSING:
@@ -42,4 +43,10 @@ def get(client: httpx.Client, address: str, *, accept: str = "*/*") -> httpx.Res
 def client() -> httpx.Client:
     """One that believes whom this machine believes, as the installers do: a mirror inside a company has its own authority."""
     trusted = ssl.create_default_context()
-    return httpx.Client(timeout=TIMEOUT, follow_redirects=True, verify=trusted, headers={"User-Agent": "immune"})
+    return httpx.Client(
+        timeout=TIMEOUT,
+        follow_redirects=True,
+        verify=trusted,
+        auth=registries.Credentials(),
+        headers={"User-Agent": "immune"},
+    )

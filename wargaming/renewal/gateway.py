@@ -37,7 +37,8 @@ class Taken:
 
 
 class Gateway:
-    """What was asked and what went wrong. ``trouble`` is the first failure of the registry itself."""
+    """What was asked and what went wrong: ``trouble`` is the first failure of the registry itself, ``refused`` the last document
+    there was a reason not to give."""
 
     def __init__(self, answer: Answer, taken: Taken | None = None) -> None:
         self._answer = answer
@@ -45,6 +46,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._requests = self._bytes = 0
         self.trouble: RegistryUnreachable | None = None
+        self.refused: CannotRenew | None = None
 
     def document(self, path: str) -> tuple[int, bytes]:
         """Status and body for one request from inside. Never raises for what is asked."""
@@ -57,8 +59,8 @@ class Gateway:
         except RegistryUnreachable as error:
             self.trouble = self.trouble or error
             return 503, b"{}"
-        except CannotRenew:
-            body = None
+        except CannotRenew as error:
+            self.refused, body = error, None
         if body is None:
             return 404, b"{}"
         with self._lock:

@@ -27,19 +27,16 @@ from immune.inventory import Origin, Unreadable
 from immune.renewal import CannotRenew, Wanted
 from wargaming.environments.tools import run_tool
 from wargaming.errors import EnvironmentFailed
-from wargaming.renewal import fetch, json_text, sandboxed
+from wargaming.renewal import fetch, json_text, registries, sandboxed
 from wargaming.sandbox.base import Driver
-from wargaming.sandbox.runtimes import node_runtime
 
 PUBLIC_REGISTRY = "https://registry.npmjs.org/"
-LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
-OTHER_LOCKS = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
 CONFIGURATION = (".npmrc", ".yarnrc", ".yarnrc.yml")
 SECTIONS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 MAX_LOCK = 16 * 1024 * 1024
 _NAME = re.compile(r"(?:@[A-Za-z0-9~_-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~_-][A-Za-z0-9._~-]*")
-_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,100}")
-_INTEGRITY = re.compile(r"(?:sha(?:1|256|384|512)-[A-Za-z0-9+/=]+\s*)+")
+VERSION = re.compile(r"[0-9A-Za-z.+-]{1,100}")
+INTEGRITY = re.compile(r"(?:sha(?:1|256|384|512)-[A-Za-z0-9+/=]+\s*)+")
 # What npm writes into a lock or decides by; the rest of a packument (texts, maintainers, tests) stays out here.
 _KEPT = frozenset(
     {"name", "version", "license", "licenses", "funding", "bin", "engines", "os", "cpu", "libc", "deprecated", "dist"}
@@ -82,18 +79,9 @@ class NpmRenewer:
             raise CannotRenew("npm's answer is not a lock file") from error
 
     def manifest(self, wanted: Wanted) -> dict[str, str]:
-        """An exact version in package.json, with the lock file beside it where there is one. Raises as a Renewer does."""
-        for name in LOCKS:
-            path = _beside(wanted.path, name)
-            text = wanted.read(path)
-            if text is not None:
-                beside = Wanted(path, text, wanted.name, wanted.targets, wanted.read, wanted.notes)
-                return self.lock(beside)
-        for name in OTHER_LOCKS:
-            if wanted.read(_beside(wanted.path, name)) is not None:
-                raise CannotRenew(f"changes to the {name} beside it are not prepared yet")
-        document = _document(wanted.path, wanted.text)
-        _refuse_places(wanted, document)
+        """An exact version in a package.json without a lock file beside it. Raises as a Renewer does."""
+        document = document_of(wanted.path, wanted.text)
+        refuse_places(wanted, document)
         changes = []
         for section in SECTIONS:
             for key, value in table(document.get(section)).items():
@@ -109,8 +97,8 @@ class NpmRenewer:
         return {wanted.path: json_text.replaced(wanted.text, changes)}
 
     def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> dict[str, Any]:
-        tool = sandboxed.Tool("npm", node_runtime(), _npm_folder(), _script())
-        return sandboxed.run(tool, order, lambda path: _answer(client, path), driver=driver, work=self._work())
+        tool = sandboxed.registry_tool("npm", _npm_folder())
+        return sandboxed.run(tool, order, lambda path: answer(client, path), driver=driver, work=self._work())
 
 
 # --- what comes in --------------------------------------------------------------------------------------------
@@ -120,7 +108,7 @@ def _beside(path: str, name: str) -> str:
     return posixpath.join(posixpath.dirname(path), name)
 
 
-def _document(path: str, text: str) -> dict[str, Any]:
+def document_of(path: str, text: str) -> dict[str, Any]:
     try:
         found = load_json(path, text)
     except Unreadable as error:
@@ -134,8 +122,8 @@ def _checked(wanted: Wanted, manifest_path: str, manifest: str) -> dict[str, Any
     """The lock, when neither it nor what lies beside it points anywhere but to the public registry."""
     if len(wanted.text) > MAX_LOCK:
         raise CannotRenew("the lock file is too large to be worked on")
-    _refuse_places(wanted, _document(manifest_path, manifest))
-    lock = _document(wanted.path, wanted.text)
+    refuse_places(wanted, document_of(manifest_path, manifest))
+    lock = document_of(wanted.path, wanted.text)
     for place in lock.get("packages", {}):
         if place and not place.startswith("node_modules/"):
             raise CannotRenew(f"{limits.shown(place)} is a folder of the repository; workspaces are not prepared yet")
@@ -155,7 +143,8 @@ def _is_public(resolved: object) -> bool:
     return isinstance(resolved, str) and resolved.startswith(PUBLIC_REGISTRY)
 
 
-def _refuse_places(wanted: Wanted, document: Mapping[str, Any]) -> None:
+def refuse_places(wanted: Wanted, document: Mapping[str, Any]) -> None:
+    """Raises CannotRenew for whatever would lead an installer elsewhere than to the public registry."""
     folder = posixpath.dirname(wanted.path)
     while True:
         for name in CONFIGURATION:
@@ -240,9 +229,9 @@ def _check_new(old: Mapping[str, Any], new: Mapping[str, Any], *, resolved: bool
         if before.get(place) == entry:
             continue
         version, address, integrity = (entry.get(key) for key in ("version", "resolved", "integrity"))
-        good = isinstance(version, str) and _VERSION.fullmatch(version) and not entry.get("link")
+        good = isinstance(version, str) and VERSION.fullmatch(version) and not entry.get("link")
         good = good and (_is_public(address) if resolved else address is None)
-        if not good or not isinstance(integrity, str) or not _INTEGRITY.fullmatch(integrity):
+        if not good or not isinstance(integrity, str) or not INTEGRITY.fullmatch(integrity):
             if entry.get("inBundle") or entry.get("bundled"):
                 continue
             raise CannotRenew(f"npm gave no exact public release with its hash for {limits.shown(place)}")
@@ -251,26 +240,27 @@ def _check_new(old: Mapping[str, Any], new: Mapping[str, Any], *, resolved: bool
 # --- the registry ---------------------------------------------------------------------------------------------
 
 
-def _answer(client: httpx.Client, path: str) -> bytes | None:
+def answer(client: httpx.Client, path: str, public: str = PUBLIC_REGISTRY) -> bytes | None:
+    """The packument behind a path asked for from inside, or None. Raises RegistryUnreachable, CannotRenew."""
     name = unquote(path.removeprefix("/"))
-    return packument_of(client, name) if _NAME.fullmatch(name) else None
+    return packument_of(client, name, public) if _NAME.fullmatch(name) else None
 
 
-def packument_of(client: httpx.Client, name: str) -> bytes | None:
-    """What the registry knows of a package, cut to what npm decides by, its addresses the public ones. None: no such package."""
-    answer = fetch.get(client, registry_address() + quote(name, safe="@"), accept="application/json")
-    if answer is None:
+def packument_of(client: httpx.Client, name: str, public: str = PUBLIC_REGISTRY) -> bytes | None:
+    """What the registry knows of a package, cut to what npm decides by, its addresses below ``public``. None: no such package."""
+    found = fetch.get(client, registry_address() + quote(name, safe="@"), accept="application/json")
+    if found is None:
         return None
     try:
-        whole = json.loads(answer.content)
-        versions = {version: _cut(name, version, one) for version, one in whole["versions"].items()}
+        whole = json.loads(found.content)
+        versions = {version: _cut(name, version, one, public) for version, one in whole["versions"].items()}
         tags = {tag: version for tag, version in whole.get("dist-tags", {}).items() if version in versions}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CannotRenew(f"the registry's answer for {limits.shown(name)} cannot be read") from error
     return json.dumps({"name": name, "dist-tags": tags, "versions": versions}).encode()
 
 
-def _cut(name: str, version: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _cut(name: str, version: str, manifest: Mapping[str, Any], public: str) -> dict[str, Any]:
     kept = {key: value for key, value in manifest.items() if key in _KEPT}
     scripts = {key: value for key, value in table(manifest.get("scripts")).items() if key in _INSTALL_SCRIPTS}
     if scripts:
@@ -279,13 +269,18 @@ def _cut(name: str, version: str, manifest: Mapping[str, Any]) -> dict[str, Any]
     # A mirror's address never leaves this machine: the public one is made of the name and the file's name.
     file = urlsplit(str(dist.get("tarball", ""))).path.rpartition("/")[2] or f"{name.rpartition('/')[2]}-{version}.tgz"
     kept["dist"] = {key: dist[key] for key in ("integrity", "shasum") if key in dist}
-    kept["dist"]["tarball"] = f"{PUBLIC_REGISTRY}{name}/-/{file}"
+    kept["dist"]["tarball"] = f"{public}{name}/-/{file}"
     return kept
 
 
-@functools.cache
 def registry_address() -> str:
-    """The registry the installers are configured for, with a slash at its end."""
+    """The registry that is set, else the one the installers are configured for, with a slash at its end."""
+    address = registries.address_of("npm")
+    return address.rstrip("/") + "/" if address else _installers_registry()
+
+
+@functools.cache
+def _installers_registry() -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = run_tool(["npm", "config", "get", "registry"], cwd=Path(folder), timeout_s=60)
@@ -303,8 +298,3 @@ def _npm_folder() -> Path:
     if folder is None or not (folder / "node_modules" / "semver").is_dir():
         raise CannotRenew("npm is not installed where its resolver can be shown to the sandbox")
     return folder
-
-
-@functools.cache
-def _script() -> bytes:
-    return Path(__file__).with_name("npm_inside.js").read_bytes()

@@ -3,68 +3,13 @@
 // Out as the last line: {base (null: the lock as it came in), final, ranges, overrides} or {error}, zlib and base64, since locks are large.
 "use strict";
 const fs = require("fs");
-const http = require("http");
 const path = require("path");
-const zlib = require("zlib");
 const { spawn } = require("child_process");
+const {
+  Refused, answer, checkTargets, known, moved, order, rangeOf, semver, show, smallestThatAdmits, tools, vulnerable,
+} = require("./registry_inside.js");
 
-const [npmFolder, socketPath] = process.argv.slice(2);
-const semver = require(path.join(npmFolder, "node_modules", "semver"));
-const order = JSON.parse(fs.readFileSync(0, "utf8"));
-const vulnerable = new Set(Object.keys(order.targets));
-const known = (table, key) => (table && Object.hasOwn(table, key) ? table[key] : undefined);
-
-class Refused extends Error {}
-
-// --- the registry ---------------------------------------------------------------------------------------------
-
-const documents = new Map();
-const allowed = new Map(); // name -> versions that npm gets to see
-
-function ask(url) {
-  if (!documents.has(url)) {
-    documents.set(
-      url,
-      new Promise((resolve, reject) => {
-        const request = http.request({ socketPath, path: url, agent: false }, (answer) => {
-          const chunks = [];
-          answer.on("data", (chunk) => chunks.push(chunk));
-          answer.on("end", () => resolve({ status: answer.statusCode, body: Buffer.concat(chunks) }));
-          answer.on("error", reject);
-        });
-        request.on("error", reject);
-        request.end();
-      }),
-    );
-  }
-  return documents.get(url);
-}
-
-async function packument(name) {
-  const { status, body } = await ask("/" + name.replace("/", "%2f"));
-  return status === 200 ? JSON.parse(body.toString()) : undefined;
-}
-
-async function serve(request, response) {
-  try {
-    let { status, body } = await ask(request.url);
-    const versions = allowed.get(decodeURIComponent(request.url.slice(1)));
-    if (status === 200 && versions) {
-      const whole = JSON.parse(body.toString());
-      whole.versions = Object.fromEntries(Object.entries(whole.versions).filter(([version]) => versions.has(version)));
-      const tags = Object.entries(whole["dist-tags"]).filter(([, version]) => versions.has(version));
-      const stable = semver.rsort(Object.keys(whole.versions).filter((one) => !semver.prerelease(one)));
-      const highest = stable[0] || semver.rsort(Object.keys(whole.versions))[0];
-      whole["dist-tags"] = { ...Object.fromEntries(tags), latest: highest };
-      body = Buffer.from(JSON.stringify(whole));
-    }
-    response.writeHead(status, { "content-type": "application/json" });
-    response.end(body);
-  } catch (error) {
-    response.writeHead(500);
-    response.end();
-  }
-}
+let registry = "";
 
 // --- npm ------------------------------------------------------------------------------------------------------
 
@@ -81,7 +26,7 @@ async function npm(words, manifest, lock) {
     `--globalconfig=${folder}/global`, `--lockfile-version=${order.lockVersion}`, "--replace-registry-host=never",
     `--omit-lockfile-registry-resolved=${!order.resolved}`, "--maxsockets=8", "--logs-max=0",
   ];
-  const cli = path.join(npmFolder, "bin", "npm-cli.js");
+  const cli = path.join(tools, "bin", "npm-cli.js");
   const { HOME, PATH, TMPDIR } = process.env;
   const child = spawn(process.execPath, [cli, ...words, ...flags], {
     cwd: `${folder}/project`, env: { HOME, PATH, TMPDIR }, stdio: ["ignore", "ignore", "pipe"],
@@ -125,7 +70,6 @@ const wishes = (entry, root) => ({
   ...(entry.peerDependencies || {}), ...((root && entry.devDependencies) || {}), ...(entry.dependencies || {}),
   ...(entry.optionalDependencies || {}),
 });
-const rangeOf = (wish) => (wish.startsWith("npm:") ? wish.slice(wish.lastIndexOf("@") + 1) : wish);
 
 function meant(tree, place, key) {
   for (let at = place; ; ) {
@@ -161,11 +105,7 @@ function widened(manifest, tree) {
       const one = tree.get(`node_modules/${key}`);
       if (!one || one.name !== order.name || !vulnerable.has(one.version)) continue;
       const target = order.targets[one.version];
-      const range = rangeOf(wish);
-      if (semver.satisfies(target, range)) continue;
-      const simple = /^\s*([\^~]|>=|=)?\s*v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?\s*$/.exec(range);
-      if (!simple) throw new Refused(`${section} asks for ${key} ${wish}, which does not admit ${target}`);
-      ranges.push([section, key, wish.slice(0, wish.length - range.length) + (simple[1] || "") + target]);
+      if (!semver.satisfies(target, rangeOf(wish))) ranges.push([section, key, moved(section, key, wish, target)]);
     }
   }
   return ranges;
@@ -181,22 +121,8 @@ async function parentsThatAdmit(tree) {
       if (semver.satisfies(target, range)) continue;
       if (by === "") throw new Refused(`the project itself asks for ${order.name} ${range}`);
       const parent = tree.get(by);
-      const versions = ((await packument(parent.name)) || {}).versions || {};
       const asked = askedBy(tree, by).map(([, wish]) => wish);
-      const admits = (version) => {
-        const wish = known({ ...versions[version].dependencies, ...versions[version].optionalDependencies }, last(place));
-        return wish === undefined || semver.satisfies(target, rangeOf(wish));
-      };
-      const candidate = semver
-        .sort(Object.keys(versions).filter((one) => semver.valid(one)))
-        .find(
-          (one) =>
-            semver.gt(one, parent.version) &&
-            !versions[one].deprecated &&
-            (!semver.prerelease(one) || semver.prerelease(parent.version)) &&
-            asked.every((wish) => semver.satisfies(one, wish)) &&
-            admits(one),
-        );
+      const candidate = await smallestThatAdmits(parent.name, parent.version, last(place), target, asked);
       if (candidate === undefined) {
         overrides.push([parent.name, order.name, target]);
       } else {
@@ -210,7 +136,7 @@ async function parentsThatAdmit(tree) {
 
 function see(tree, name, more) {
   const present = [...tree.values()].filter((one) => one.name === name).map((one) => one.version);
-  allowed.set(name, new Set([...(allowed.get(name) || []), ...present, ...more]));
+  show(name, [...present, ...more]);
 }
 
 function overridden(manifest, overrides) {
@@ -237,9 +163,7 @@ async function renew() {
   const ranges = widened(manifest, tree);
   manifest = JSON.parse(order.manifest);
   for (const [section, key, wish] of ranges) manifest[section][key] = wish;
-  const released = ((await packument(order.name)) || {}).versions || {};
-  const missing = Object.values(order.targets).find((target) => !Object.hasOwn(released, target));
-  if (missing) throw new Refused(`the registry has no ${order.name} ${missing}`);
+  await checkTargets();
   see(tree, order.name, Object.values(order.targets));
   const names = new Set(start.map(last));
   let final = await npm(["update", ...names], manifest, base);
@@ -261,14 +185,7 @@ async function renew() {
   return { base: JSON.stringify(base) === JSON.stringify(lock) ? null : base, final, ranges, overrides };
 }
 
-let registry = "";
-const server = http.createServer(serve).listen(0, "127.0.0.1", async () => {
-  registry = `http://127.0.0.1:${server.address().port}/`;
-  let result;
-  try {
-    result = await renew();
-  } catch (error) {
-    result = { error: error instanceof Refused ? error.message : `the lock file could not be worked on: ${error.message}` };
-  }
-  process.stdout.write("\n" + zlib.deflateSync(JSON.stringify(result)).toString("base64") + "\n", () => process.exit(0));
+answer((address) => {
+  registry = address;
+  return renew();
 });

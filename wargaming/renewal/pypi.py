@@ -30,7 +30,7 @@ from packaging.version import InvalidVersion, Version
 from immune.formats import limits
 from immune.renewal import CannotRenew
 from wargaming.environments.tools import installer_environment
-from wargaming.renewal import fetch
+from wargaming.renewal import fetch, registries
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -54,7 +54,9 @@ class File:
 
 
 def index_address() -> str:
-    """The index the installers are configured for."""
+    """The index that is set, else the one the installers are configured for."""
+    if address := registries.address_of("PyPI"):
+        return address.rstrip("/")
     known = installer_environment()
     address = known.get("UV_DEFAULT_INDEX") or known.get("UV_INDEX_URL") or PUBLIC_INDEX
     return address.rpartition("=")[2].rstrip("/") if "=" in address.partition("://")[0] else address.rstrip("/")
@@ -91,13 +93,17 @@ def files(client: httpx.Client, name: str) -> list[File]:
 def requires(client: httpx.Client, found: Iterable[File]) -> list[Requirement]:
     """What a release requires, extras aside, by the metadata of one of its wheels. Raises CannotRenew, RegistryUnreachable."""
     wheels = sorted((file for file in found if file.wheel), key=lambda file: (len(file.name), file.name))
-    text = metadata(client, wheels[0])
+    return requirements(wheels[0].name, metadata(client, wheels[0]))
+
+
+def requirements(wheel: str, text: str) -> list[Requirement]:
+    """What metadata (the text of METADATA) require, extras aside. Raises CannotRenew."""
     wanted = []
     for line in Parser().parsestr(text, headersonly=True).get_all("Requires-Dist") or ():
         try:
             requirement = Requirement(line)
         except (InvalidRequirement, RecursionError) as error:
-            raise CannotRenew(f"{wheels[0].name}: not a requirement: {limits.shown(line)}") from error
+            raise CannotRenew(f"{wheel}: not a requirement: {limits.shown(line)}") from error
         if not (requirement.marker and "extra" in str(requirement.marker)):
             wanted.append(requirement)
     return wanted

@@ -1,4 +1,4 @@
-"""Requirements files pinned with hashes: the new version's hashes, and nothing required that the file does not hold.
+"""Requirements files: whether the new version fits the other pins, and for those with hashes the new ones and nothing left out.
 
 In pip's hash mode every distribution must stand in the file. What the new version requires beyond the old one is therefore looked
 up there first; where it is missing or pinned elsewhere, the change is refused with that reason rather than proposed and broken.
@@ -7,16 +7,20 @@ up there first; where it is missing or pinned elsewhere, the change is refused w
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import httpx
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from immune.formats import limits, requirements_txt
 from immune.formats.requirements_edit import change_pin
 from immune.inventory import Inventory, Note, Unreadable
 from immune.renewal import CannotRenew, Wanted
 from wargaming.renewal import fetch, pypi
+from wargaming.renewal.index import Index
+from wargaming.renewal.lifting import clash, parsed
 
 _REFUSED_NOTES = frozenset({"index", "source-build"})
 
@@ -26,15 +30,54 @@ def renew_requirements(wanted: Wanted) -> dict[str, str]:
     read = _read(wanted)
     _refuse_options((*read.notes, *wanted.notes))
     text = wanted.text
+    pins = _single_pins(read)
     with fetch.client() as client:
+        index = Index(client)
+        index.prefetch((name, str(version)) for name, version in pins.items())
         for version, target in wanted.targets.items():
             found = pypi.release(client, wanted.name, target)
             if bare := [file.name for file in found if not file.sha256]:
                 raise CannotRenew(f"the index gives no SHA-256 of {bare[0]}")
             _refuse_missing(client, wanted, read, found, version)
+            _refuse_clash(index, pins, wanted.name, version, target)
             hashes = sorted({file.sha256 for file in found})
             text = change_pin(text, name=wanted.name, from_version=version, to_version=target, hashes=hashes)
     return {wanted.path: text}
+
+
+def check_pins(wanted: Wanted) -> None:
+    """Raises CannotRenew when the index tells that the targets do not fit the other pins of the file or of those it includes.
+
+    What the index does not know, and files that ask for another index, say nothing. Raises RegistryUnreachable.
+    """
+    read = _read(wanted)
+    if any(note.kind == "index" for note in (*read.notes, *wanted.notes)):
+        return
+    pins = _single_pins(read)
+    if len(pins) < 2:
+        return
+    with fetch.client() as client:
+        index = Index(client)
+        index.prefetch((name, str(version)) for name, version in pins.items())
+        for version, target in wanted.targets.items():
+            _refuse_clash(index, pins, wanted.name, version, target)
+
+
+def _single_pins(read: Inventory) -> dict[str, Version]:
+    """The version of each package that is pinned to one; of the others it cannot be said which is installed."""
+    versions: dict[str, set[Version | None]] = defaultdict(set)
+    for dependency in read.dependencies:
+        if dependency.version is not None:
+            versions[dependency.name].add(parsed(dependency.version))
+    return {name: one for name, found in versions.items() if len(found) == 1 and (one := next(iter(found))) is not None}
+
+
+def _refuse_clash(index: Index, pins: Mapping[str, Version], name: str, version: str, target: str) -> None:
+    before, after = parsed(version), parsed(target)
+    if before is None or after is None:
+        return
+    if why := clash(pins, name, before, after, index.requires):
+        raise CannotRenew(f"{name} {target} does not fit the other pins: {why}")
 
 
 def _read(wanted: Wanted) -> Inventory:

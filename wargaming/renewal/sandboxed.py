@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from wargaming.sandbox.base import (
     Runtime,
     Trust,
 )
+from wargaming.sandbox.runtimes import node_runtime, python_runtime
 
 LIMITS = Limits(wall_s=240, cpu_s=360, memory_mb=1536, processes=256, open_files=2048, disk_mb=512, files=100_000)
 MAX_ANSWER = 64 * 1024 * 1024
@@ -34,12 +35,27 @@ MAX_REASON = 600
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A resolver: the runtime its script runs on, the folder shown inside as the layer, and the script."""
+    """A resolver: the runtime its script runs on, the folder shown inside as the layer, the script, and what lies beside it."""
 
     name: str
     runtime: Runtime
     folder: Path
     script: bytes
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def index_tool(name: str, folder: Path) -> Tool:
+    """A Python resolver whose script (``NAME_inside.py``) asks the index beside it (``index_inside.py``)."""
+    here = Path(__file__).parent
+    beside = {"index_inside.py": (here / "index_inside.py").read_bytes()}
+    return Tool(name, python_runtime(), folder, (here / f"{name}_inside.py").read_bytes(), beside)
+
+
+def registry_tool(name: str, folder: Path) -> Tool:
+    """A resolver of npm's files whose script (``NAME_inside.js``) asks the registry beside it (``registry_inside.js``)."""
+    here = Path(__file__).parent
+    beside = {"registry_inside.js": (here / "registry_inside.js").read_bytes()}
+    return Tool(name, node_runtime(), folder, (here / f"{name}_inside.js").read_bytes(), beside)
 
 
 def run(
@@ -60,7 +76,7 @@ def run(
             tool.runtime,
             (f"{SCENARIO_DIR}/renew", place, f"{REPOSITORY_DIR}/{gateway.SOCKET}"),
             tool.folder,
-            files={"renew": tool.script},
+            files={**tool.beside, "renew": tool.script},
             trust=Trust.REPOSITORY,
             needs=frozenset({Need.LOOPBACK}),
             limits=LIMITS,
@@ -78,7 +94,8 @@ def run(
         raise CannotRenew(f"{tool.name} did not come to an end ({result.ending.value}): {said}")
     found = _unpacked(tool.name, result.stdout_zlib)
     if "error" in found:
-        raise CannotRenew(reason(str(found["error"])))
+        because = f" ({way.refused})" if way.refused is not None else ""
+        raise CannotRenew(reason(str(found["error"])) + limits.shown(because, MAX_REASON))
     return found
 
 

@@ -6,8 +6,6 @@ index says anew of a release that stays (wheels added since) is left out of the 
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import posixpath
 import re
@@ -18,23 +16,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from immune.formats import limits
-from immune.formats.documents import items, load_toml, table, text_of
-from immune.inventory import Unreadable
-from immune.renewal import CannotRenew, Wanted
+from immune.formats.documents import items, table, text_of
+from immune.renewal import CannotRenew, Wanted, one_target
 from wargaming.environments.tools import uv_program
-from wargaming.renewal import fetch, pypi, sandboxed
+from wargaming.renewal import fetch, pypi, sandboxed, toml_text
+from wargaming.renewal.index import PUBLIC_FILES, Index
 from wargaming.sandbox.base import Driver
-from wargaming.sandbox.runtimes import python_runtime
 
-PUBLIC_FILES = "https://files.pythonhosted.org/"
-OTHER_LOCKS = ("poetry.lock", "pdm.lock")
 # What [tool.uv] may say without leading uv anywhere else or changing what is built.
 ALLOWED_OPTIONS = frozenset(
     {"constraint-dependencies", "override-dependencies", "exclude-dependencies", "default-groups", "dev-dependencies"}
@@ -42,8 +36,6 @@ ALLOWED_OPTIONS = frozenset(
     | {"fork-strategy", "dependency-groups"}
 )
 MAX_LOCK = 16 * 1024 * 1024
-_PAGE = re.compile(r"/simple/([A-Za-z0-9][A-Za-z0-9._-]*)/")
-_FILE = re.compile(r"/files/(packages/[A-Za-z0-9._+/!%-]+)\.metadata")
 _UPLOAD_TIME = re.compile(r", upload-time = \"[^\"]*\"")
 _SIZE = re.compile(r", size = [0-9]+")
 
@@ -63,7 +55,7 @@ class UvRenewer:
             raise CannotRenew("there is no pyproject.toml beside it")
         _refuse_places(wanted, manifest_path, manifest)
         _refuse_builds(manifest_path, manifest)
-        target = _one_target(wanted)
+        target = one_target(wanted)
         changed = with_target(manifest_path, manifest, wanted.name, target)
         order = {"manifest": changed, "lock": wanted.text, "upgrades": [f"{wanted.name}=={target}"]}
         with fetch.client() as client, self._opened() as driver:
@@ -78,23 +70,16 @@ class UvRenewer:
         return files | ({manifest_path: changed} if changed != manifest else {})
 
     def manifest(self, wanted: Wanted) -> dict[str, str]:
-        """An exact version in pyproject.toml, with the uv.lock beside it where there is one. Raises as a Renewer does."""
-        folder = posixpath.dirname(wanted.path)
-        path = posixpath.join(folder, "uv.lock")
-        if (text := wanted.read(path)) is not None:
-            return self.lock(Wanted(path, text, wanted.name, wanted.targets, wanted.read, wanted.notes))
-        for name in OTHER_LOCKS:
-            if wanted.read(posixpath.join(folder, name)) is not None:
-                raise CannotRenew(f"changes to the {name} beside it are not prepared yet")
+        """An exact version in a pyproject.toml without a lock file beside it. Raises as a Renewer does."""
         _refuse_places(wanted, wanted.path, wanted.text)
-        target = _one_target(wanted)
+        target = one_target(wanted)
         with fetch.client() as client:
             pypi.release(client, wanted.name, target)
         return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
 
     def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> str:
-        tool = sandboxed.Tool("uv", python_runtime(), uv_folder(self._work()), _script())
-        found = sandboxed.run(tool, order, _Index(client).answer, driver=driver, work=self._work())
+        tool = sandboxed.index_tool("uv", uv_folder(self._work()))
+        found = sandboxed.run(tool, order, Index(client).answer, driver=driver, work=self._work())
         if not isinstance(found.get("lock"), str):
             raise CannotRenew("uv's answer is not a lock file")
         return str(found["lock"])
@@ -102,7 +87,7 @@ class UvRenewer:
 
 def with_target(path: str, text: str, name: str, target: str) -> str:
     """pyproject.toml with each requirement of ``name`` that excludes the target at it; only ``==`` can be moved alone."""
-    document = _toml(path, text)
+    document = toml_text.document(path, text)
     moved: dict[str, str] = {}
     for written in _requirements(document):
         try:
@@ -150,20 +135,6 @@ def spliced(old: str, new: str) -> str:
 # --- what comes in --------------------------------------------------------------------------------------------
 
 
-def _toml(path: str, text: str) -> Mapping[str, Any]:
-    try:
-        return load_toml(path, text)
-    except Unreadable as error:
-        raise CannotRenew(str(error)) from error
-
-
-def _one_target(wanted: Wanted) -> str:
-    targets = set(wanted.targets.values())
-    if len(targets) != 1:
-        raise CannotRenew(f"{wanted.name} stands at several versions that go to different ones")
-    return targets.pop()
-
-
 def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
     """Raises CannotRenew for whatever would lead uv elsewhere than to the public index, or have it build something."""
     folder = posixpath.dirname(wanted.path)
@@ -175,7 +146,7 @@ def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
         if not folder:
             break
         folder = posixpath.dirname(folder)
-    document = _toml(manifest_path, manifest)
+    document = toml_text.document(manifest_path, manifest)
     for option in table(table(document.get("tool")).get("uv")):
         if option not in ALLOWED_OPTIONS:
             raise CannotRenew(f"pyproject.toml sets tool.uv.{limits.shown(option)}, with which it is not worked on")
@@ -191,7 +162,7 @@ def _refuse_places(wanted: Wanted, manifest_path: str, manifest: str) -> None:
 
 def _refuse_builds(path: str, manifest: str) -> None:
     """Raises CannotRenew for a project that says what it is only by being built: uv would run its code to find out."""
-    project = table(_toml(path, manifest).get("project"))
+    project = table(toml_text.document(path, manifest).get("project"))
     if not project:
         raise CannotRenew(f"{path} has no [project], so it would have to be built to know what it asks for")
     if dynamic := items(project.get("dynamic")):
@@ -203,7 +174,7 @@ def _check_public(path: str, text: str) -> None:
     if len(text) > MAX_LOCK:
         raise CannotRenew("the lock file is too large to be worked on")
     versions: dict[str, set[str]] = {}
-    for entry in (table(one) for one in items(_toml(path, text).get("package"))):
+    for entry in (table(one) for one in items(toml_text.document(path, text).get("package"))):
         name, source = text_of(entry.get("name")), table(entry.get("source"))
         versions.setdefault(name, set()).add(text_of(entry.get("version")))
         if source in ({"virtual": "."}, {"editable": "."}):
@@ -270,51 +241,6 @@ def _with_files_of(old: str, new: str) -> str:
     return _FILES.sub(lambda found: kept.get(found[0].partition(" ")[0], found[0]), new)
 
 
-# --- the index ------------------------------------------------------------------------------------------------
-
-
-class _Index:
-    """Pages and metadata of the configured index, under the public addresses."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-        self._wheels: dict[str, pypi.File] = {}
-
-    def answer(self, path: str) -> bytes | None:
-        if page := _PAGE.fullmatch(path):
-            return self._page(page[1])
-        if (file := _FILE.fullmatch(path)) and (wheel := self._wheels.get(file[1])):
-            return pypi.metadata(self._client, wheel).encode()
-        return None
-
-    def _page(self, name: str) -> bytes:
-        listed = []
-        for file in pypi.files(self._client, name):
-            place = _public_place(file.address)
-            if place is None or not file.sha256:
-                continue
-            if file.wheel:
-                self._wheels[place] = file
-            listed.append(
-                {
-                    "filename": file.name,
-                    "url": PUBLIC_FILES + place,
-                    "hashes": {"sha256": file.sha256},
-                    "yanked": file.yanked,
-                    "core-metadata": file.wheel,
-                    **file.said,
-                }
-            )
-        meta = {"api-version": "1.1"}
-        return json.dumps({"meta": meta, "name": canonicalize_name(name), "files": listed, "versions": []}).encode()
-
-
-def _public_place(address: str) -> str | None:
-    """Where the public index keeps a file, below its address for files; None where a mirror keeps them some other way."""
-    _, found, place = urlsplit(address).path.partition("/packages/")
-    return f"packages/{place}" if found else None
-
-
 def uv_folder(work: Path) -> Path:
     """A folder that holds uv alone, to be shown inside."""
     program = Path(uv_program())
@@ -330,8 +256,3 @@ def uv_folder(work: Path) -> Path:
             os.fchmod(number, 0o555)
         os.replace(name, folder / "uv")
     return folder
-
-
-@functools.cache
-def _script() -> bytes:
-    return Path(__file__).with_name("uv_inside.py").read_bytes()

@@ -1,56 +1,14 @@
-"""Runs in the sandbox: renews a uv.lock with uv itself, asking for pages and metadata over a Unix socket. Standard library only.
+"""Runs in the sandbox: renews a uv.lock with uv itself. In by standard input: {manifest, lock, upgrades}. Out: {lock} or {error}."""
 
-In by standard input: {manifest, lock, upgrades}. Out: {lock} or {error}, zlib and base64.
-"""
-
-import base64
-import http.client
-import http.server
-import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
-import threading
-import zlib
 
-PUBLIC_INDEX = "https://pypi.org/simple"
-PUBLIC_FILES = "https://files.pythonhosted.org/"
-TOOLS, SOCKET = sys.argv[1:3]
+from index_inside import PUBLIC_FILES, PUBLIC_INDEX, TOOLS, answer, own  # type: ignore[import-not-found]
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        status, body = ask(self.path)
-        kind = "application/vnd.pypi.simple.v1+json" if self.path.startswith("/simple/") else "text/plain"
-        body = body.replace(PUBLIC_FILES.encode(), f"{own}/files/".encode()) if "json" in kind else body
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *words: object) -> None:
-        """Said by the outcome."""
-
-
-def ask(path: str) -> tuple[int, bytes]:
-    outside = http.client.HTTPConnection("gateway", timeout=120)
-    outside.sock = socket.socket(socket.AF_UNIX)
-    outside.sock.connect(SOCKET)
-    try:
-        outside.request("GET", path)
-        answer = outside.getresponse()
-        return answer.status, answer.read()
-    finally:
-        outside.close()
-
-
-def main() -> dict[str, str]:
-    order = json.load(sys.stdin)
+def renew(order: dict[str, str]) -> dict[str, str]:
     folder = pathlib.Path("project")
     folder.mkdir()
     lock = order["lock"].replace(f'"{PUBLIC_INDEX}"', f'"{own}/simple"').replace(f'"{PUBLIC_FILES}', f'"{own}/files/')
@@ -70,8 +28,4 @@ def main() -> dict[str, str]:
     return {"lock": text.replace(f'"{own}/simple"', f'"{PUBLIC_INDEX}"').replace(f'"{own}/files/', f'"{PUBLIC_FILES}')}
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-own = f"http://127.0.0.1:{server.server_address[1]}"
-threading.Thread(target=server.serve_forever, daemon=True).start()
-found = main()
-sys.stdout.write(base64.b64encode(zlib.compress(json.dumps(found).encode())).decode())
+answer(renew)

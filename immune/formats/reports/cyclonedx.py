@@ -48,8 +48,8 @@ def cyclonedx(source: str, document: Any) -> Gathered:
             raise Unreadable(source, f"{field} is no list")
     found = Gathered(source, "cyclonedx-json", version)
     named, whole = _components(found, root)
-    for at, value in enumerate(items(root.get("vulnerabilities"))):
-        _vulnerability(found, table(value), named, whole, where=f"vulnerabilities[{at}]")
+    for at, one in found.rows("vulnerabilities", root.get("vulnerabilities")):
+        _vulnerability(found, one, named, whole, where=f"vulnerabilities[{at}]")
     return found
 
 
@@ -59,7 +59,7 @@ def _components(found: Gathered, root: Mapping[str, Any]) -> tuple[dict[str, Map
     subject = table(table(root.get("metadata")).get("component"))
     named: dict[str, Mapping[str, Any]] = {words(subject.get("bom-ref")): subject}
     whole: dict[str, str] = {}
-    waiting = [(table(one), "") for one in reversed(items(root.get("components")))]
+    waiting = [(one, "") for _, one in reversed([*found.rows("components", root.get("components"))])]
     while waiting:
         one, outermost = waiting.pop()
         group, name = words(one.get("group")), words(one.get("name"))
@@ -77,7 +77,8 @@ def _components(found: Gathered, root: Mapping[str, Any]) -> tuple[dict[str, Map
         own = words(one.get("bom-ref"))
         if outermost and own:
             whole.setdefault(own, outermost)
-        waiting += [(table(inner), outermost or own) for inner in reversed(items(one.get("components")))]
+        inside = [*found.rows(f"component {name}.components", one.get("components"))]
+        waiting += [(inner, outermost or own) for _, inner in reversed(inside)]
     return named, whole
 
 

@@ -23,8 +23,7 @@ def npm_6(source: str, document: Any) -> Gathered:
     root = table(document)
     pnpm = "github_advisory_id" in next((table(one) for one in table(root.get("advisories")).values()), {})
     found = Gathered(source, "pnpm-audit" if pnpm else "npm-audit-6")
-    for key, value in table(root.get("advisories")).items():
-        one = table(value)
+    for key, one in found.members("advisories", root.get("advisories")):
         places = items(one.get("findings")) or [{}]
         for place in places:
             _advisory(
@@ -66,13 +65,17 @@ def npm_7(source: str, document: Any) -> Gathered:
     blame."""
     root = table(document)
     found = Gathered(source, "npm-audit-7", root.get("auditReportVersion", ""))
-    for package, value in table(root.get("vulnerabilities")).items():
-        one = table(value)
+    for package, one in found.members("vulnerabilities", root.get("vulnerabilities")):
         nodes = texts(one.get("nodes") or [])
-        for via in items(one.get("via")):
-            if isinstance(via, str):
-                continue
-            cause = table(via)
+        via = one.get("via")
+        causes = via
+        if isinstance(via, list):
+            # A text only says which other package of the report is to blame.
+            causes = [cause for cause in via if not isinstance(cause, str)]
+            for cause in via:
+                if isinstance(cause, str) and cause not in root["vulnerabilities"]:
+                    found.refuse(f"vulnerabilities[{limits.shown(package)}].via", f"{limits.shown(cause)} is not in it")
+        for _, cause in found.rows(f"vulnerabilities[{limits.shown(package)}].via", causes):
             ids = _ghsas(cause.get("url"))
             fix = one.get("fixAvailable")
             found.finding(

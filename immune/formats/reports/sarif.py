@@ -23,16 +23,15 @@ def sarif(source: str, document: Any) -> Gathered:
         raise Unreadable(source, f"SARIF {version or 'without a version'}: only 2.1 is read")
     found = Gathered(source, "sarif", version)
     tools: dict[str, None] = {}
-    for number, value in enumerate(items(root.get("runs"))):
-        run = table(value)
+    for number, run in found.rows("runs", root.get("runs")):
         driver = table(table(run.get("tool")).get("driver"))
         tools.setdefault(words(driver.get("name")))
         for invocation in items(run.get("invocations")):
             if table(invocation).get("executionSuccessful") is False:
                 found.refuse(f"runs[{number}]", f"{words(driver.get('name'))} did not finish: its results are not all")
         rules = [table(rule) for rule in items(driver.get("rules"))]
-        for at, result in enumerate(items(run.get("results"))):
-            _result(found, table(result), rules, tool=words(driver.get("name")), where=f"runs[{number}].results[{at}]")
+        for at, result in found.rows(f"runs[{number}].results", run.get("results")):
+            _result(found, result, rules, tool=words(driver.get("name")), where=f"runs[{number}].results[{at}]")
     found.tool = " and ".join(sorted(tool for tool in tools if tool))
     return found
 

@@ -28,19 +28,15 @@ def trivy(source: str, document: Any) -> Gathered:
     """Trivy's JSON: schema 2, the older bare list, and its Kubernetes report (results inside resources)."""
     root = table(document)
     found = Gathered(source, "trivy", root.get("SchemaVersion", ""))
-    if isinstance(document, list):
-        results = document
-    else:
-        results = [*items(root.get("Results"))]
-        for section in ("Resources", "Findings", "Vulnerabilities"):
-            for resource in items(root.get(section)):
-                results += items(table(resource).get("Results"))
-    for result in results:
-        entry = table(result)
+    results = [one for _, one in found.rows("Results", document if isinstance(document, list) else root.get("Results"))]
+    for section in ("Resources", "Findings", "Vulnerabilities"):
+        for at, resource in found.rows(section, root.get(section)):
+            results += [one for _, one in found.rows(f"{section}[{at}].Results", resource.get("Results"))]
+    for entry in results:
         target = words(entry.get("Target"))
         ecosystem = _TRIVY_TYPES.get(words(entry.get("Type")), "")
-        for at, one in enumerate(items(entry.get("Vulnerabilities"))):
-            _trivy_row(found, table(one), target=target, ecosystem=ecosystem, where=f"{target}[{at}]")
+        for at, one in found.rows(target, entry.get("Vulnerabilities")):
+            _trivy_row(found, one, target=target, ecosystem=ecosystem, where=f"{target}[{at}]")
     return found
 
 
@@ -73,10 +69,10 @@ def grype(source: str, document: Any) -> Gathered:
     """Grype's JSON. Matches its own configuration ignored are not there; what it lists counts."""
     root = table(document)
     found = Gathered(source, "grype", table(root.get("descriptor")).get("version", ""))
-    for at, match in enumerate(items(root.get("matches"))):
-        one = table(table(match).get("vulnerability"))
-        artifact = table(table(match).get("artifact"))
-        related = [table(other).get("id") for other in items(table(match).get("relatedVulnerabilities"))]
+    for at, match in found.rows("matches", root.get("matches")):
+        one = table(match.get("vulnerability"))
+        artifact = table(match.get("artifact"))
+        related = [table(other).get("id") for other in items(match.get("relatedVulnerabilities"))]
         purl = words(artifact.get("purl"))
         locations = [table(place).get("path") for place in items(artifact.get("locations"))]
         found.finding(
@@ -100,13 +96,13 @@ def grype(source: str, document: Any) -> Gathered:
 def osv_scanner(source: str, document: Any) -> Gathered:
     """OSV-Scanner's JSON: whole OSV records per package; the groups tell which ids are one vulnerability."""
     found = Gathered(source, "osv-scanner")
-    for result in items(table(document).get("results")):
-        target = words(table(table(result).get("source")).get("path"))
-        for entry in items(table(result).get("packages")):
-            package = table(table(entry).get("package"))
-            grouped = _grouped(items(table(entry).get("groups")))
-            for at, one in enumerate(items(table(entry).get("vulnerabilities"))):
-                record = table(one)
+    for place, result in found.rows("results", table(document).get("results")):
+        target = words(table(result.get("source")).get("path"))
+        for number, entry in found.rows(f"results[{place}].packages", result.get("packages")):
+            package = table(entry.get("package"))
+            grouped = _grouped(items(entry.get("groups")))
+            inside = f"results[{place}].packages[{number}].vulnerabilities"
+            for at, record in found.rows(inside, entry.get("vulnerabilities")):
                 name = words(record.get("id"))
                 found.finding(
                     f"{target}[{at}]",
@@ -154,14 +150,12 @@ def pip_audit(source: str, document: Any) -> Gathered:
     rows = document if isinstance(document, list) else table(document).get("dependencies")
     if not isinstance(rows, list):
         raise Unreadable(source, "dependencies is no list")
-    for at, row in enumerate(rows):
-        entry = table(row)
+    for at, entry in found.rows("dependencies", rows):
         if entry.get("skip_reason"):
             found.refuse(
                 f"dependencies[{at}]", f"{words(entry.get('name'))} was not audited: {words(entry.get('skip_reason'))}"
             )
-        for one in items(entry.get("vulns")):
-            record = table(one)
+        for _, record in found.rows(f"dependencies[{at}].vulns", entry.get("vulns")):
             found.finding(
                 f"dependencies[{at}]",
                 package=entry.get("name"),

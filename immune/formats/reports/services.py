@@ -25,13 +25,11 @@ def snyk(source: str, document: Any) -> Gathered:
     """``snyk test --json``, one project or a list of them. Licence issues are no vulnerabilities and left out."""
     found = Gathered(source, "snyk")
     projects = document if isinstance(document, list) else [document]
-    for project in projects:
-        entry = table(project)
+    for _, entry in found.rows("", projects):
         if entry.get("error"):
             found.refuse(words(entry.get("path")), f"Snyk could not test it: {limits.shown(words(entry.get('error')))}")
         target = words(entry.get("displayTargetFile")) or words(entry.get("path"))
-        for at, value in enumerate(items(entry.get("vulnerabilities"))):
-            one = table(value)
+        for at, one in found.rows(f"{target}.vulnerabilities", entry.get("vulnerabilities")):
             if one.get("type") == "license":
                 continue
             _snyk_row(found, one, entry, where=f"{target}[{at}]", target=target)
@@ -100,14 +98,19 @@ def graphql(source: str, document: Any) -> Gathered:
     data = table(document).get("data")
     if not isinstance(data, dict):
         raise Unreadable(source, "GitHub answered with errors, not with data")
+    for error in items(table(document).get("errors")):
+        found.refuse("errors", f"GitHub answered in part: {limits.shown(words(table(error).get('message')))}")
     for repository in repositories(data):
         listed = table(repository.get("vulnerabilityAlerts"))
         nodes = listed.get("nodes")
         if nodes is None:
-            nodes = [table(edge).get("node") for edge in items(listed.get("edges"))]
+            nodes = [edge.get("node") for _, edge in found.rows("edges", listed.get("edges"))]
+        if "nodes" not in listed and "edges" not in listed:
+            # So it answers who may not see them: null is no empty list.
+            found.refuse(f"{words(repository.get('name'))} vulnerabilityAlerts", "holds neither nodes nor edges")
         if table(listed.get("pageInfo")).get("hasNextPage") is True:
             found.refuse(f"{words(repository.get('name'))} pageInfo", "there are more pages than this one")
-        _graphql_rows(found, items(nodes), repository=words(repository.get("name")))
+        _graphql_rows(found, nodes, repository=words(repository.get("name")))
     return found
 
 
@@ -119,9 +122,8 @@ def repositories(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [table(one) for one in holders if "vulnerabilityAlerts" in table(one)]
 
 
-def _graphql_rows(found: Gathered, nodes: list[Any], *, repository: str) -> None:
-    for at, value in enumerate(nodes):
-        one = table(value)
+def _graphql_rows(found: Gathered, nodes: Any, *, repository: str) -> None:
+    for at, one in found.rows(repository, nodes):
         hole = table(one.get("securityVulnerability"))
         advisory = table(hole.get("advisory")) or table(one.get("securityAdvisory"))
         package = table(hole.get("package"))

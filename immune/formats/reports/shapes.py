@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -139,6 +140,29 @@ class Gathered:
                 **more,
             )
         )
+
+    def rows(self, where: str, value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The objects of a list that findings stand in, with their places. Absent or null is none; anything else in the place of the
+        list or of an object is refused: passed over, it would read as nothing found."""
+        if value is not None and not isinstance(value, list):
+            self.refuse(where, "is no list")
+            return
+        for at, one in enumerate(value or ()):
+            if isinstance(one, dict):
+                yield at, one
+            else:
+                self.refuse(f"{where}[{at}]", "is no object")
+
+    def members(self, where: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The same of an object that holds objects, with their keys."""
+        if value is not None and not isinstance(value, dict):
+            self.refuse(where, "is no object")
+            return
+        for key, one in (value or {}).items():
+            if isinstance(one, dict):
+                yield key, one
+            else:
+                self.refuse(f"{where}[{limits.shown(key)}]", "is no object")
 
     def refuse(self, where: str, reason: str) -> None:
         self.refused.append(Refusal(f"{self.source}:{where}" if where else self.source, reason))

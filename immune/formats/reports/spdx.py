@@ -27,8 +27,7 @@ def spdx_json(source: str, document: Any) -> Gathered:
     """An SPDX document in JSON. Raises Unreadable for a version whose rules are not known."""
     root = table(document)
     found = Gathered(source, "spdx-json", _known(source, words(root.get("spdxVersion"))))
-    for value in items(root.get("packages")):
-        one = table(value)
+    for _, one in found.rows("packages", root.get("packages")):
         purls = [
             words(table(ref).get("referenceLocator"))
             for ref in items(one.get("externalRefs"))

@@ -177,8 +177,7 @@ def _walk(pull: _Pull, key: str) -> Iterator[tuple[dict[str, Any], dict[str, Any
                 yield top, {}, pull.value()
                 continue
             if pull.peek() != "{":
-                pull.value()
-                continue
+                raise Unreadable(pull.source, f"an entry of {key} is no object")
             inner: dict[str, Any] = {}
             for field in pull.members():
                 if field != inner_key or pull.peek() != "[":
@@ -195,7 +194,8 @@ def _document(key: str, top: dict[str, Any], inner: dict[str, Any], rows: list[A
     inner_key = _INNER[key]
     if not inner_key:
         return {**top, key: list(rows)}
-    return {**top, key: [{**inner, inner_key: list(rows)}] if inner or rows else []}
+    # What stands in the place of the list goes on to the reader, which refuses it.
+    return {**top, key: [{inner_key: list(rows), **inner}] if inner or rows else []}
 
 
 def _unpacked(stream: BinaryIO) -> BinaryIO:

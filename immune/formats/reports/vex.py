@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from immune.formats import limits
 from immune.formats.documents import items, table
 from immune.formats.reports.shapes import Gathered, Status, texts, words
 from immune.inventory import Unreadable
@@ -29,8 +30,7 @@ def openvex(source: str, document: Any) -> Gathered:
     """Every statement. In 0.0.x vulnerability and products are texts, since 0.2 objects with ``@id``."""
     root = table(document)
     found = Gathered(source, "openvex", words(root.get("@context")).rsplit("/", 1)[-1])
-    for at, value in enumerate(items(root.get("statements"))):
-        one = table(value)
+    for at, one in found.rows("statements", root.get("statements")):
         what = one.get("vulnerability")
         named = table(what)
         stated = words(one.get("status"))
@@ -80,8 +80,7 @@ def csaf(source: str, document: Any) -> Gathered:
     found = Gathered(source, "csaf", version)
     purls = _purls(root.get("product_tree"))
     parts = _relations(root.get("product_tree"), purls)
-    for at, value in enumerate(items(root.get("vulnerabilities"))):
-        one = table(value)
+    for at, one in found.rows("vulnerabilities", root.get("vulnerabilities")):
         ids = texts([one.get("cve"), *[table(pair).get("text") for pair in items(one.get("ids"))]])
         flags = {
             pid: words(table(f).get("label"))
@@ -89,10 +88,15 @@ def csaf(source: str, document: Any) -> Gathered:
             for pid in texts(table(f).get("product_ids") or [])
         }
         threats, remediations = items(one.get("threats")), items(one.get("remediations"))
-        for stated, products in table(one.get("product_status")).items():
+        told = one.get("product_status")
+        if told is not None and not isinstance(told, dict):
+            found.refuse(f"vulnerabilities[{at}].product_status", "is no object")
+        for stated, products in table(told).items():
             if stated == "recommended":
                 continue  # says which version to take, nothing about the vulnerability
             alike: dict[tuple[str, str, str], list[str]] = {}
+            if not texts(products):
+                found.refuse(f"vulnerabilities[{at}].product_status.{limits.shown(stated)}", "names no product")
             for product in texts(products):
                 why = _details(threats, "impact", product), _details(remediations, None, product)
                 alike.setdefault((flags.get(product, ""), *why), []).append(product)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from immune.command import BadInput, Exit, JSONCommand
 from immune.events.actors import COMMAND
+from immune.formats.limits import shown
 from immune.ingest.services import Overtaken, ingest_report
 from immune.inventory import Unreadable
 from immune.models import Repository
@@ -37,19 +38,17 @@ class Command(JSONCommand):
             raise BadInput(f"no repository is called {options['repository']}")
         path = Path(options["file"])
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 done = ingest_report(
                     file=file, repository=repository, actor=COMMAND, source=path.name, part=options["part"]
                 ).as_dict()
-        except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}") from error
         except Unreadable as error:
             done = {
                 "format": "",
                 "read": 0,
                 **_NOTHING,
                 "refused_count": 1,
-                "refused": [{"source": error.source, "reason": error.reason}],
+                "refused": [{"source": shown(error.source, 1000), "reason": shown(error.reason, 1000)}],
             }
         except (Overtaken, Refused) as error:
             raise BadInput(str(error)) from error
@@ -63,6 +62,16 @@ class Command(JSONCommand):
                 *(f"refused {refusal['source']}: {refusal['reason']}" for refusal in done["refused"]),
             ],
         )
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file to read. Raises Unreadable for what is none: opening a pipe would wait for somebody to write."""
+    if path.exists() and not path.is_file():
+        raise Unreadable(str(path), "is not a file")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unreadable(str(path), error.strerror or "cannot be opened") from error
 
 
 _NOTHING = {"opened": 0, "updated": 0, "reopened": 0, "closed": 0, "suppressed": 0, "unchanged": 0, "refused_count": 0}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from immune.advisories.services import sync_advisories
-from immune.command import BadInput, Exit, JSONCommand
+from immune.command import Exit, JSONCommand
 from immune.events.actors import COMMAND
 
 
@@ -22,9 +21,6 @@ class Command(JSONCommand):
         parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, folder or archive of OSV records")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        missing = [path for path in options["paths"] if not Path(path).exists()]
-        if missing:
-            raise BadInput(f"no such file or folder: {', '.join(missing)}")
         report = sync_advisories(actor=COMMAND, paths=options["paths"])
         self.answer(
             report.as_dict(),

@@ -35,6 +35,12 @@
       const value = figures[place.dataset.figure];
       place.textContent = value === undefined ? "–" : value;
     });
+    const state = figures.balance && figures.balance.state;
+    const place = document.getElementById("balance");
+    if (place && state) {
+      place.textContent = start.words["balance_" + state] || state;
+      place.dataset.state = state;
+    }
     const counts = figures.by_severity || figures.live_apvs_by_severity || {};
     const box = document.getElementById("severities");
     const bar = box.querySelector(".bar");

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 
 import pytest
 from django.db import transaction
 
-from immune.events import doorbell, subscriptions
+from immune.events import audit, doorbell, subscriptions
 from immune.events.actors import COMMAND, SYSTEM
 from immune.events.canonical import NotCanonical
-from immune.events.log import ForeignTransaction, act
+from immune.events.log import MANY, ForeignTransaction, act
 from immune.events.subscriptions import Happened, subscribe
 from immune.models import Delivery, Event, Team
 
@@ -155,3 +156,17 @@ def test_an_event_owes_a_delivery_to_each_handler_of_its_kind_in_the_same_commit
     delivery = Delivery.objects.get()
     assert (delivery.handler, delivery.event_id) == ("test.hears", 1)
     assert rings == [([1, 2], [("delivery", str(delivery.pk))])]
+
+
+def test_many_events_of_one_unit_are_chained_like_few_whatever_their_text() -> None:
+    odd = 'a "quote", a \\ and \\N, a tab\t, a line\nbreak, a \u2028 and a 🙂'
+    where = uuid.uuid4()
+    with act(SYSTEM) as log:
+        for number in range(MANY + 10):
+            log.record("thing.happened", subject=f"thing:{number}", repository=where, data={"text": odd, "n": number})
+        log.record("thing.happened", subject="thing:nowhere", data={})
+    rows = list(Event.objects.order_by("position"))
+    assert [row.position for row in rows] == list(range(1, MANY + 12))
+    assert {json.loads(row.body)["data"].get("text") for row in rows} == {odd, None}
+    assert {row.repository_id for row in rows} == {where, None}
+    assert audit.verify().first_bad is None

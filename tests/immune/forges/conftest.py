@@ -13,7 +13,6 @@ from immune.forges.base import BranchRequest, MergeRequest, PullRequest, PullReq
 from immune.forges.github import GitHubForge, GitHubRepository
 from immune.forges.github_session import Account, AppCredentials, Session
 from tests.github_server import GitHubServer, Repository
-from tests.github_server.description import DescriptionMissing, _fetch
 from tests.immune.repositories import IMMUNE, NOON, checkout
 
 NAME = "acme/shop"
@@ -65,15 +64,6 @@ def account(server: GitHubServer, token: str, **changed: Any) -> Account:
     """An identity at the test server, without pauses."""
     calm = {"timeout": 5, "margin": 5.0, "between_requests": 0.0, "between_writes": 0.0, "read_retries": 2}
     return Account(**{"token": token, "base_url": server.url, **calm, **changed})
-
-
-@pytest.fixture(scope="session")
-def github_description() -> Path:
-    """GitHub's description is there, or the run stops and says what is missing."""
-    try:
-        return _fetch()
-    except DescriptionMissing as missing:
-        pytest.exit(str(missing), returncode=1)
 
 
 @pytest.fixture

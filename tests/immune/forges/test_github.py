@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from immune import git
+from immune.forges import github as github_forge
 from immune.forges.base import (
     Conclusion,
     Done,
@@ -423,3 +424,22 @@ def test_someone_who_may_only_read_changes_nothing(github):
     assert forge.read_default_branch().value.name == "main"
     assert refusal(forge.ensure_branch(github.branch_request())) is Refusal.FORBIDDEN
     assert git.branches(github.repo.mirror).keys() == {"main"}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "reason"),
+    [
+        ("Base branch was modified. Review and try the merge again.", {}, Failure.BUSY),
+        ("Pull Request is not mergeable", {"mergeable": None}, Refusal.NOT_MERGEABLE),
+        ("Pull Request is not mergeable", {"mergeable": False}, Refusal.CONFLICT),
+        ("Pull Request is not mergeable", {"mergeable_state": "dirty"}, Refusal.CONFLICT),
+        ("Merge conflict between base and head", {}, Refusal.CONFLICT),
+        ("At least 1 approving review is required", {}, Refusal.REVIEW_REQUIRED),
+        ("2 of 3 required status checks are expected.", {}, Refusal.CHECKS_MISSING),
+        ("Changes must be made through the merge queue", {}, Refusal.MERGE_QUEUE),
+        ("Repository rule violations found", {}, Refusal.PROTECTED),
+        ("Rebase merges are not allowed on this repository.", {}, Refusal.METHOD_NOT_ALLOWED),
+    ],
+)
+def test_a_405_is_told_apart_by_githubs_own_words(said, shown, reason):
+    assert github_forge._why_not(shown, said).reason is reason

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from immune.formats import package_json
+from immune.formats import FORMATS, package_json
 from immune.inventory import Inventory, Origin, Unreadable
 
 from .corpus import no_files, read, samples
@@ -55,6 +55,10 @@ def check(found: Inventory) -> None:
     for refusal in found.refused:
         assert refusal.reason
         assert refusal.source
+
+
+def test_every_parser_there_is_is_tried():
+    assert {known.parse for known in FORMATS} == set(ALL.values())
 
 
 @pytest.mark.parametrize("kind", ALL)

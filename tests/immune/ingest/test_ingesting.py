@@ -18,7 +18,18 @@ from immune.findings import findings_in, packages_in
 from immune.ingest.knowing import confirm_again
 from immune.ingest.services import Overtaken, match_components_again
 from immune.inventory import Dependency, Inventory
-from immune.models import APV, AliasGroup, DependencyRow, Event, ReportStream, Repository, Scan, Sighting, Suppression
+from immune.models import (
+    APV,
+    AliasGroup,
+    DependencyRow,
+    Event,
+    ReportStream,
+    Repository,
+    Scan,
+    Sighting,
+    Suppression,
+    VexStatement,
+)
 from immune.models.apvs import APVStatus
 from immune.models.reports import Confirmation
 from immune.reading import Reading
@@ -232,8 +243,10 @@ def test_what_the_report_itself_suppresses_opens_nothing(here):
     }
     done = ingest(here, {"bomFormat": "CycloneDX", "specVersion": "1.5", "vulnerabilities": [vulnerability]})
     assert APV.objects.count() == 0
-    assert done.changes.suppressed == 0
-    assert "no live APV" in done.refused[0].reason, "what is said of nothing we know is not taken as done"
+    assert (done.changes.suppressed, done.refused) == (0, [])
+    assert VexStatement.objects.get().status == "not_affected", "it is kept for when somebody else sees it"
+    ingest(here, pip_audit(vulnerable("idna", "3.6", ("CVE-2026-5",))))
+    assert only().status == APVStatus.SUPPRESSED
 
 
 def test_what_the_report_says_is_not_affected_is_set_aside_until_a_day_and_closes_nothing(here, tmp_path):
@@ -248,6 +261,22 @@ def test_what_the_report_says_is_not_affected_is_set_aside_until_a_day_and_close
     assert only().status == APVStatus.SUPPRESSED
     assert Suppression.objects.get().expires_at > timezone.now()
     assert Sighting.objects.get().suppressed
+
+
+def test_a_row_that_could_not_be_kept_may_be_the_one_that_was_there(here):
+    ingest(here, trivy(trivy_row("CVE-2026-1", "idna", "3.6"), trivy_row("CVE-2026-2", "flask", "1.0")))
+    done = ingest(here, trivy(trivy_row("CVE-2026-1", ["idna"], "3.6"), trivy_row("CVE-2026-2", "flask", "1.0")))
+    assert (done.refused_count, changed(done)) == (1, {})
+    assert set(APV.objects.values_list("status", flat=True)) == {"open"}
+
+
+def test_places_without_a_package_keep_nothing_that_the_report_lost(here):
+    def sarif(*results):
+        driver = {"tool": {"driver": {"name": "scanner"}}}
+        return {"version": "2.1.0", "runs": [{**driver, "results": [{"ruleId": "py/sql"}, *results]}]}
+
+    ingest(here, sarif({"ruleId": "CVE-2026-1", "properties": {"purl": "pkg:pypi/idna@3.6"}}))
+    assert changed(ingest(here, sarif())) == {"closed": 1}
 
 
 def test_a_place_without_a_package_is_refused_with_its_rule(here):

@@ -89,6 +89,11 @@ def test_a_statement_that_cannot_be_applied_is_refused_with_the_reason(cast: Cas
     read_anew()
     APV.objects.filter(pk=threats[0].pk).delete()
     done = ingest(cast.repository, document)
+    # That one is not affected is kept for when it is found; of the other, which we hold nothing of, nobody can say anything.
+    assert (done.refused_count, done.changes.suppressed, done.statements_applied) == (0, 0, 2)
+    APV.objects.filter(pk=threats[1].pk).delete()
+    VexStatement.objects.all().delete()
+    done = ingest(cast.repository, document)
     assert (done.refused_count, done.changes.suppressed, done.statements_applied) == (1, 0, 1)
     assert "no live APV" in done.refused[0].reason
 

@@ -9,10 +9,14 @@ import pytest
 from django.utils import timezone
 
 from immune.events.actors import SYSTEM
+from immune.events.log import act
 from immune.formats.reports.shapes import Statement, Status
-from immune.models import APV, AdvisoryName, Event, Role, Suppression, VexStatement
-from immune.people.selectors import viewer_of
+from immune.models import APV, Advisory, AdvisoryName, Event, Role, Suppression, VexStatement
+from immune.people.selectors import EVERYTHING, viewer_of
+from immune.suppression.services import end_suppression
+from immune.vex.selectors import said
 from immune.vex.services import Applied, apply_vex
+from immune.vex.standing import set_aside_as_stated
 from tests.reviews import cast as made
 from tests.reviews.cast import Cast
 
@@ -31,6 +35,15 @@ def threat(cast: Cast) -> APV:
     for name in ("GHSA-1", "CVE-2099-1"):
         AdvisoryName.objects.create(advisory=record, name=name)
     return made.apv(cast.repository, record, status="open")
+
+
+def opens(cast: Cast, package: str = "flask", *versions: str) -> APV:
+    """An APV of the same vulnerability in another package, as the next reading opens it."""
+    record = Advisory.objects.get(pk="GHSA-1")
+    found = made.apv(cast.repository, record, package=package, status="open", versions=list(versions or ["2.31.0"]))
+    with act(SYSTEM) as log:
+        set_aside_as_stated(log, cast.repository)
+    return found
 
 
 def says(status: Status = Status.NOT_AFFECTED, **more: Any) -> Statement:
@@ -77,7 +90,8 @@ def test_not_affected_without_one_of_vex_justifications_is_refused(cast: Cast, t
         ({"products": ()}, "names no product"),
         ({"products": ("our product",)}, "no package URL"),
         ({"products": ("pkg:pypi/requests@2.30.0",)}, "says nothing about 2.31.0"),
-        ({"products": ("pkg:pypi/flask@2.31.0",)}, "no live APV"),
+        ({"products": ("pkg:pypi/flask@2.31.0",), "status": Status.AFFECTED}, "no live APV"),
+        ({"products": ("pkg:pypi/flask@2.31.0",), "justification": ""}, "it gives none"),
         ({"parts": (("https://git.example/other.git", PURL),)}, None),
     ],
 )
@@ -153,3 +167,57 @@ def test_an_outsider_and_a_viewer_change_nothing(cast: Cast, threat: APV) -> Non
         applied = take(cast, says(), viewer=viewer_of(person), author=person)
         assert applied.refused
     assert status(threat) == "open"
+
+
+FLASK = {"products": ("pkg:pypi/flask@2.31.0",)}
+
+
+@pytest.mark.both_databases
+def test_not_affected_of_what_was_not_found_yet_holds_when_it_is(cast: Cast, threat: APV) -> None:
+    applied = take(cast, says(**FLASK, impact="Never called."))
+    assert (applied.kept, applied.refused) == (["PyPI:flask"], [])
+    assert status(threat) == "open"
+    later = opens(cast)
+    assert status(later) == "suppressed"
+    held = Suppression.objects.get(apv=later)
+    assert (held.ground, held.reason, held.source) == (WHY, "Never called.", "theirs.json")
+    assert held.expires_at == VexStatement.objects.get().expires_at
+    assert Event.objects.filter(kind="suppression.made", subject=f"suppression:{held.pk}").exists()
+
+
+@pytest.mark.parametrize(
+    ("later", "versions"), [(None, ["2.32.0"]), (None, ["2.31.0", "2.32.0"]), (Status.FIXED, ["2.31.0"])]
+)
+def test_it_holds_for_no_other_version_and_not_after_a_later_word(
+    cast: Cast, threat: APV, later: Status | None, versions: list[str]
+) -> None:
+    take(cast, says(**FLASK))
+    if later is not None:
+        take(cast, says(later, **FLASK))
+    assert status(opens(cast, "flask", *versions)) == "open"
+
+
+def test_it_holds_until_its_end_and_once(cast: Cast, threat: APV) -> None:
+    take(cast, says(**FLASK), until=timezone.now() - timedelta(seconds=1))
+    assert status(opens(cast)) == "open"
+    take(cast, says(products=("pkg:pypi/django",)))
+    assert take(cast, says(products=("pkg:pypi/django",))).already == ["PyPI:django"]
+    apv = opens(cast, "django", "5.0", "5.1")
+    assert status(apv) == "suppressed"
+    person = cast.rita
+    end_suppression(actor=SYSTEM, viewer=viewer_of(person), suppression=Suppression.objects.get(), account=person)
+    with act(SYSTEM) as log:
+        assert set_aside_as_stated(log, cast.repository) == 0
+    assert status(apv) == "open"
+
+
+def test_a_standing_statement_is_passed_on_with_its_versions(cast: Cast, threat: APV) -> None:
+    take(cast, says(**FLASK))
+    (one,) = (one for one in said(EVERYTHING)[0] if one.package == "flask")
+    assert (one.status, one.justification, one.parts) == (Status.NOT_AFFECTED, WHY, ("pkg:pypi/flask@2.31.0",))
+
+
+def test_a_standing_statement_takes_the_right_to_decide(cast: Cast, threat: APV) -> None:
+    viewer = viewer_of(cast.person(Role.VIEWER))
+    assert take(cast, says(**FLASK), viewer=viewer).kept == []
+    assert status(opens(cast)) == "open"

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from immune import forge_jobs
 from immune.events.actors import SYSTEM
 from immune.events.log import act
-from immune.models import APV, Event, ForgeJob, Remedy
+from immune.models import APV, Event, ForgeJob, Remedy, Suppression
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
+from immune.people.selectors import EVERYTHING
+from immune.vex import selectors as vex
 from reviews import rounds
 from reviews.models import Decision, Review
 from tests.reviews import cast as made
@@ -55,7 +58,14 @@ def test_a_decision_and_the_job_it_gives_the_forge_are_one(
     assert found["confidence_override"] == 0.5
     assert found["holds_for"] == sorted(review.items.values_list("apv__apv_code", flat=True))
     job = ForgeJob.objects.get()
-    assert found["job"] == {"id": str(job.pk), "kind": action, "state": "pending", "reason": "", "message": ""}
+    assert found["job"] == {
+        "id": str(job.pk),
+        "kind": action,
+        "state": "pending",
+        "reason": "",
+        "message": "",
+        "held": "",
+    }
     assert job.head_commit == review.head_commit
     assert job.cause == f"decision:{found['id']}"
     review.refresh_from_db()
@@ -185,6 +195,32 @@ def test_what_has_no_fix_can_be_rejected_with_suppression(cast: Cast, rita: Api)
     assert APV.objects.get().status == APVStatus.SUPPRESSED
 
 
+def test_a_rejection_may_suppress_some_of_its_apvs_on_a_ground_of_vex(cast: Cast, rita: Api) -> None:
+    review = made.proved_review(cast, apvs=3)
+    one, other, _ = sorted(item.apv.apv_code for item in review.items.all())
+    suppress = {
+        "reason": "The proxy strips these headers.",
+        "expires_at": "2999-01-01T00:00:00Z",
+        "ground": "inline_mitigations_already_exist",
+        "apv_codes": [one],
+    }
+    foreign = problem(
+        rita.decide(review, "reject", suppress=suppress | {"apv_codes": ["APV-2026-999999"]}), 422, "bad_decision"
+    )
+    assert "suppress" in foreign["fields"]
+    answer = rita.decide(review, "reject", suppress=suppress)
+    assert answer.status_code == 201, answer.content
+    job = ForgeJob.objects.get()
+    with act(SYSTEM) as log:
+        forge_jobs._closed(log, job, review.remedy, None)  # type: ignore[arg-type]
+    (row,) = Suppression.objects.all()
+    assert (row.apv.apv_code, row.ground, row.author) == (one, suppress["ground"], cast.rita)
+    assert APV.objects.get(apv_code=one).status == APVStatus.SUPPRESSED
+    assert APV.objects.get(apv_code=other).status == APVStatus.OPEN
+    (found,) = [said for said in vex.said(EVERYTHING)[0] if said.justification]
+    assert (found.justification, found.impact) == (suppress["ground"], suppress["reason"])
+
+
 @pytest.mark.parametrize(
     ("choice", "more", "field"),
     [
@@ -223,6 +259,8 @@ def test_a_decision_that_cannot_be_taken_names_its_fields(
         {"modifications": "2.0"},
         {"modifications": [1]},
         {"suppress": {"reason": "x"}},
+        {"suppress": {"reason": "x", "expires_at": "2999-01-01T00:00:00Z", "ground": "because"}},
+        {"suppress": {"reason": "x", "expires_at": "2999-01-01T00:00:00Z", "apv_codes": []}},
         {"suppress": {"reason": "x", "expires_at": "0001-01-01T00:00:00+14:00"}},
         {"suppress": {"reason": "x", "expires_at": "9999-12-31T23:59:59-14:00"}},
         {"suppress": {"reason": "x", "expires_at": 99999999999999}},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from immune.events.actors import SYSTEM
-from immune.models import ReportJob, Role, Scan
-from immune.people.selectors import SCOPES
+from immune.models import Advisory, AdvisoryName, Question, ReportJob, Role, Scan
+from immune.people.selectors import SCOPES, viewer_of
 from immune.people.services import create_token
+from reviews import campaigns
 from reviews.api import docs
+from reviews.bulk import Seen
+from reviews.decisions import Asked
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import JUSTIFICATION, Api, bearer, code_of, session
 from tests.reviews.cast import Cast
@@ -23,19 +28,34 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "reviews_claim": ("decide", True),
     "reviews_release": ("decide", True),
     "reviews_comment": ("decide", True),
+    "reviews_settle_question": ("decide", True),
     "decisions_list": ("read", False),
     "decisions_create": ("decide", True),
     "decisions_detail": ("read", True),
     "decisions_withdraw": ("decide", True),
     "decisions_history": ("read", True),
+    # Rows out of sight are refused one by one, so they are tests of their own, in test_bulk.
+    "decisions_bulk": ("decide", False),
+    "decisions_bulk_preview": ("decide", False),
+    "campaigns_list": ("read", False),
+    "campaigns_start": ("decide", False),
+    "campaigns_preview": ("decide", False),
+    "campaigns_detail": ("read", True),
+    "campaigns_items": ("read", True),
+    "campaigns_end": ("decide", True),
     "suppressions_list": ("read", False),
     "suppressions_create": ("decide", True),
     "suppressions_detail": ("read", True),
     "suppressions_end": ("decide", True),
+    "statements_list": ("read", False),
     "repositories_list": ("read", False),
     "repositories_register": ("immunize", False),
     "repositories_immunize": ("immunize", True),
     "repositories_report": ("immunize", True),
+    "repositories_merging": ("operate", True),
+    "aftermaths_list": ("read", False),
+    "aftermaths_detail": ("read", True),
+    "aftermaths_revert": ("decide", True),
     "reports_list": ("read", False),
     "reports_detail": ("read", True),
     "scans_detail": ("read", True),
@@ -46,6 +66,25 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "scenarios_accept": ("decide", True),
     "wargames_cancel": ("immunize", True),
     "wargames_retry": ("immunize", True),
+    "repositories_label": ("administer", True),
+    "policies_list": ("read", False),
+    "policies_create": ("administer", False),
+    "policies_detail": ("read", False),
+    "policies_edit": ("administer", False),
+    "policies_switch_on": ("administer", False),
+    "policies_switch_off": ("administer", False),
+    "policies_order": ("administer", False),
+    "policies_dry_run": ("read", False),
+    "reflexes_list": ("read", False),
+    "reflexes_create": ("administer", False),
+    "reflexes_detail": ("read", False),
+    "reflexes_edit": ("administer", False),
+    "reflexes_switch_on": ("administer", False),
+    "reflexes_switch_off": ("administer", False),
+    "automatic_detail": ("read", False),
+    "automatic_arm": ("administer", False),
+    "freezes_list": ("read", False),
+    "freezes_create": ("operate", False),
     "advisories_list": ("read", False),
     "advisories_detail": ("read", False),
     "tokens_list": ("read", False),
@@ -58,12 +97,19 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
 }
 # About tokens, which belong to accounts and not to teams: tests of their own, in test_tokens.
 OF_ACCOUNTS = {"tokens_rotate", "tokens_revoke"}
+# Somebody else's: a reviewer may not, a lead may.
+OF_ANOTHER = {("decisions_withdraw", 403), ("campaigns_end", 403)}
+# More than one right will do: tests of their own, in test_policies.
+ONE_OF_SEVERAL_RIGHTS = {"automatic_disarm", "freezes_end"}
+# The same of channels, in test_channels.
+OF_ACCOUNTS |= {f"channels_{name}" for name in ("list", "create", "change", "rotate", "remove", "try")}
+OF_ACCOUNTS |= {"notices_list", "notices_detail", "notices_redeliver"}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
     Role.LEAD: {"read", "decide", "immunize"},
-    Role.OPERATOR: {"read", "immunize"},
-    Role.ADMIN: {"read", "decide", "immunize"},
+    Role.OPERATOR: {"read", "immunize", "operate"},
+    Role.ADMIN: {"read", "decide", "immunize", "operate", "administer"},
 }
 
 
@@ -77,7 +123,7 @@ def operations() -> dict[str, tuple[str, str]]:
 
 
 def test_every_operation_has_its_row() -> None:
-    assert set(operations()) == set(OPERATIONS) | OF_ACCOUNTS
+    assert set(operations()) == set(OPERATIONS) | OF_ACCOUNTS | ONE_OF_SEVERAL_RIGHTS
 
 
 class Objects:
@@ -90,19 +136,47 @@ class Objects:
         scan = Scan.objects.create(repository=cast.repository, cause="asked")
         report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
+        threat = apv = review.items.get().apv
+        AdvisoryName.objects.get_or_create(advisory_id=apv.advisory_id, name=apv.advisory_id)
+        row = {"review_id": str(review.pk), "head_commit": "", "patch_digest": "", "version": 1}
+        campaign = campaigns.start(
+            account=cast.sol,
+            viewer=viewer_of(cast.sol),
+            advisory=Advisory.objects.get(pk=apv.advisory_id),
+            asked=Asked("escalate", JUSTIFICATION),
+            seen=[Seen(review, "", "", 1)],
+        )
         self.names = {"apv_code": code, "name": "database"}
         self.ids = {
+            "campaigns": campaign.pk,
+            "reviews": Question.objects.create(apv=threat, kind="alias_removed", about="GHSA-1 - CVE-1").pk,
             "decisions": decided["id"],
             "repositories": cast.repository.pk,
             "scans": scan.pk,
             "reports": report.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
+            "aftermaths": made.alarmed(cast.repository).pk,
             "wargames": game,
             "scenarios": made.attached(review.items.get().apv, by=cast.sol).pk,
             "advisories": review.items.get().apv.advisory_id,
+            "policies": made.rule("policy").rule_id,
+            "reflexes": made.rule("reflex").rule_id,
         }
         self.bodies: dict[str, Any] = {
             "decisions_create": {"apv_code": code, "decision": "escalate", "justification": JUSTIFICATION},
+            "decisions_bulk_preview": {"apv_codes": [code], "decision": "escalate"},
+            "decisions_bulk": {
+                "decision": "escalate",
+                "justification": JUSTIFICATION,
+                "reviews": [row],
+            },
+            "campaigns_preview": {"advisory_id": apv.advisory_id, "decision": "escalate"},
+            "campaigns_start": {
+                "advisory_id": apv.advisory_id,
+                "decision": "escalate",
+                "justification": JUSTIFICATION,
+                "reviews": [row],
+            },
             "reviews_comment": {"text": "Seen."},
             "suppressions_create": {
                 "scope": "apv",
@@ -112,11 +186,26 @@ class Objects:
                 "expires_at": "2999-01-01T00:00:00Z",
             },
             "scenarios_attach": {"archive": "bm8gYXJjaGl2ZQ=="},
+            "repositories_merging": {"merge_method": "merge", "merge_queue": False},
             "wargames_cancel": {"reason": "It is not needed."},
             "wargames_retry": {"reason": "The network was down."},
             # Refused for its address, once who asks may ask at all.
             "repositories_register": {"url": "https://nowhere.example/a/b"},
             "tokens_create": {"name": "x", "scopes": ["read"]},
+            "repositories_label": {"labels": ["web"]},
+            "policies_create": {"name": "x", "content": {}},
+            "policies_edit": {"content": {"required_approvals": 2}},
+            "policies_switch_on": {"version": 1},
+            "policies_order": {"order": [str(self.ids["policies"])]},
+            "reflexes_create": {"name": "x", "content": made.REFLEX},
+            "reflexes_edit": {"content": made.REFLEX},
+            "reflexes_switch_on": {"version": 1},
+            "automatic_arm": {"reason": "The dry run agreed."},
+            "freezes_create": {
+                "reason": "release",
+                "starts_at": "2026-01-01T00:00:00Z",
+                "ends_at": (timezone.now() + timedelta(days=1)).isoformat(),
+            },
         }
 
     def ask(self, api: Api, operation: str) -> int:
@@ -142,7 +231,7 @@ def test_roles_outsiders_and_strangers(cast: Cast, operation: str) -> None:
     for role, rights in RIGHTS.items():
         status = objects.ask(session(cast.person(role)), operation)
         if right is None or right in rights:
-            assert permitted(status) or (operation, status) == ("decisions_withdraw", 403), (role, status)
+            assert permitted(status) or (operation, status) in OF_ANOTHER, (role, status)
         else:
             assert status == 403, (role, status)
     stranger = objects.ask(Api(), operation)
@@ -170,10 +259,10 @@ def test_scopes_narrow_what_an_admin_may(cast: Cast, operation: str) -> None:
         if scope != "read":
             assert alone == 403, (scope, alone)
         may = right == "read" or right == scope
-        if operation == "tokens_create":
+        if operation in ("tokens_create", "automatic_arm"):
             may = False  # takes signing in
-        if operation == "decisions_withdraw" and scope == "decide":
-            may = False  # another's decision takes a lead
+        if operation in ("decisions_withdraw", "campaigns_end") and scope == "decide":
+            may = False  # another's takes a lead
         assert permitted(with_sight) == may, (scope, with_sight)
         assert with_sight != 404
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from immune.models import APV
 from immune.models.apvs import APVStatus
+from reviews.api import shapes
 from reviews.models import Review
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import Api, code_of, problem, session
@@ -325,3 +326,14 @@ def test_figures_count_reviews_and_peoples_final_words(cast: Cast, rita: Api, so
     assert found["agreement_with_recommendation"] == 0.5
     assert found["decisions_by_type"] == {"approve": 2, "reject": 0, "modify": 0, "escalate": 1}
     assert found["live_apvs_by_severity"]["HIGH"] == 5
+
+
+def test_the_list_says_of_an_apv_what_its_shape_and_its_detail_say(cast: Cast, rita: Api) -> None:
+    made.proved_review(cast, apvs=2, versions=["2.31.0", 'ä "1"'], score=7.5)
+    made.apv(cast.repository, made.advisory("GHSA-bare", severity="UNKNOWN", score=None), package="bare", versions=[])
+    items = rita.get("/hitl/reviews/").json()["items"]
+    assert len(items) == 3
+    for item in items:
+        detail = rita.get(f"/hitl/reviews/{item['apv_code']}").json()
+        assert item == {name: detail[name] for name in shapes.ReviewItem.Meta.fields}
+        assert list(item) == list(shapes.ReviewItem.Meta.fields)

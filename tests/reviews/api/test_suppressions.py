@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from immune.models import APV, AdvisoryName, Role, Suppression
+from immune.models import APV, AdvisoryName, Role, Suppression, VexStatement
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import Api, problem, session
 from tests.reviews.cast import Cast
@@ -132,3 +132,19 @@ def test_an_outsider_sees_what_holds_everywhere_and_none_of_its_apvs(
 @pytest.mark.parametrize("query", ["scope=bad", "id=1", "holding=1", "package=%00", "cursor=e30"])
 def test_filters_it_does_not_know_are_refused(rita: Api, query: str) -> None:
     problem(rita.get(f"{PATH}?{query}"), 400, "invalid")
+
+
+def test_kept_statements_are_listed_to_who_sees_their_repository(cast: Cast, rita: Api, otto: Api) -> None:
+    record = made.advisory("GHSA-said")
+    AdvisoryName.objects.create(advisory=record, name="CVE-2099-1")
+    about = {"repository": cast.repository, "group": record.group, "ecosystem": "PyPI", "package_name": "flask"}
+    VexStatement.objects.create(**about, status="fixed", source="vendor.json", author=cast.sol)
+    VexStatement.objects.create(**about, status="affected", impact="It is reached.", source="ours.json")
+    path = "/hitl/statements/"
+    assert [item["status"] for item in rita.get(path).json()["items"]] == ["affected", "fixed"]
+    (item,) = rita.get(path, status="fixed", package="flask", advisory="CVE-2099-1").json()["items"]
+    assert (item["advisory_id"], item["source"], item["author"]) == ("GHSA-said", "vendor.json", "Sol Serra")
+    assert rita.get(path, advisory="CVE-2099-2").json()["items"] == []
+    assert otto.get(path).json()["items"] == []
+    problem(rita.get(path, status="not_affected"), 400, "invalid")
+    problem(rita.get(path, verdict="fixed"), 400, "invalid")

@@ -112,6 +112,31 @@ def test_rotating_voids_the_old_text_at_once(cast: Cast, rita: Api) -> None:
     assert ApiToken.objects.filter(revoked_at__isnull=True).count() == 1
 
 
+def test_an_overlap_lets_both_texts_hold_for_a_while_and_only_the_newer_one_be_rotated(cast: Cast, rita: Api) -> None:
+    first = make(rita, "read").json()
+    path = f"{TOKENS}{first['id']}/rotate"
+    second = rita.post(path, {"overlap_minutes": 60}).json()
+    assert using(first["token"]).get("/hitl/reviews/").status_code == 200
+    assert using(second["token"]).get("/hitl/reviews/").status_code == 200
+    old = ApiToken.objects.get(pk=first["id"])
+    assert old.revoked_at is None
+    assert timedelta(minutes=59) < old.expires_at - timezone.now() <= timedelta(minutes=60)
+    problem(rita.post(path, {"overlap_minutes": 60}), 422, "token_ended")
+    problem(using(first["token"]).post(path), 422, "token_ended")
+    assert ApiToken.objects.count() == 2
+    ApiToken.objects.filter(pk=first["id"]).update(expires_at=timezone.now())
+    problem(using(first["token"]).get("/hitl/reviews/"), 401, "authentication_failed")
+    assert using(second["token"]).get("/hitl/reviews/").status_code == 200
+
+
+def test_an_overlap_never_prolongs_the_old_text(cast: Cast, rita: Api) -> None:
+    token = make(rita, "read", days=1).json()
+    rita.post(f"{TOKENS}{token['id']}/rotate", {"overlap_minutes": 7 * 24 * 60})
+    assert ApiToken.objects.get(pk=token["id"]).expires_at == datetime.fromisoformat(token["expires_at"])
+    for wrong in (-1, 10_081, "60", 1.5):
+        problem(rita.post(f"{TOKENS}{token['id']}/rotate", {"overlap_minutes": wrong}), 400, "invalid")
+
+
 def test_a_token_may_rotate_and_end_itself_and_never_outlives_its_end(cast: Cast, rita: Api) -> None:
     mine = make(rita, "read", days=10).json()
     other = make(rita, "read").json()

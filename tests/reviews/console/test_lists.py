@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from immune.models import Account, Advisory, ApiToken, Delivery, Event, ReportJob, Repository, Role, Scan, Team
+from immune.people.selectors import EVERYTHING
 from reviews.console.base import ReadOnlyAdmin
-from reviews.models import Review
+from reviews.models import ReflexRule, Review, Rule
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
 
@@ -88,8 +89,8 @@ def test_a_filter_nobody_offered_is_refused(cast: Cast, signed_in: SignedIn) -> 
     assert client.get(f"{QUEUE}?claimed_by__password__startswith=a").status_code == 400
 
 
-# Advisories are public knowledge: everybody who may read sees all of them.
-@pytest.mark.parametrize("page", [page for page in PAGES if page.model is not Advisory], ids=str)
+# Advisories are public knowledge, and rules hold for all: everybody who may read sees them.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.model not in (Advisory, Rule, ReflexRule)], ids=str)
 def test_an_outsider_sees_nothing_of_others(cast: Cast, signed_in: SignedIn, page: ReadOnlyAdmin) -> None:
     seed_everything(cast, signed_in)
     answer = signed_in(cast.otto).get(page.url("changelist"))
@@ -118,6 +119,10 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
         Team.objects.create(name=f"team{number}").members.add(cast.rita)
         builders.set_aside(where, cast.rita, f"aside{number}")
         builders_token(cast, f"token{number}")
+        builders.freeze(where)
+        for kind in ("policy", "reflex"):
+            builders.rule(kind, f"rule{number}")
+        builders.alarmed(where)
     with CaptureQueriesContext(connection) as many:
         assert client.get(page.url("changelist")).status_code == 200
     assert len(many) == len(few)
@@ -128,7 +133,7 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
 def test_every_detail_page_opens(cast: Cast, signed_in: SignedIn, page: ReadOnlyAdmin) -> None:
     seed_everything(cast, signed_in)
     client = signed_in(builders.account("root", Role.ADMIN))
-    for row in page.model._default_manager.all()[:3]:
+    for row in page.rows(EVERYTHING)[:3]:
         assert client.get(page.url("change", row.pk)).status_code == 200
 
 
@@ -282,4 +287,8 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     Scan.objects.create(repository=cast.repository, cause="test")
     Delivery.objects.get_or_create(event=Event.objects.latest("position"), handler="x", defaults={"state": "parked"})
     builders.set_aside(cast.repository, cast.rita)
+    builders.alarmed(cast.repository)
     builders_token(cast, "seed")
+    builders.freeze(cast.repository)
+    for kind in ("reflex", "policy"):
+        builders.rule(kind)

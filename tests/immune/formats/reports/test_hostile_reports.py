@@ -17,6 +17,8 @@ from immune.formats.reports import Report, Status, parse_report
 from immune.inventory import Unreadable
 from tests.immune.formats.corpus import DATA
 
+from .test_wrong_types import DOCUMENTS
+
 
 def said(document: object) -> Report:
     return parse_report(json.dumps(document).encode(), source="r")
@@ -217,13 +219,16 @@ def test_groups_that_hold_every_id_take_no_quadratic_time():
 
 @functools.cache
 def seeds() -> list[bytes]:
+    """One of every kind of JSON there is a reader for, and the small real ones."""
+    own = [json.dumps(one).encode() for one in DOCUMENTS.values()]
     if not DATA.is_dir():
         return [
+            *own,
             b'{"matches": [{"vulnerability": {"id": "CVE-1"}, "artifact": {}}], "descriptor": {}}',
             b"SPDXVersion: SPDX-2.3\nPackageName: a\n",
         ]
     files = sorted(p for p in (DATA / "reports").glob("*/*") if p.suffix != ".xz" and 20 < p.stat().st_size < 6000)
-    return [path.read_bytes() for path in files]
+    return [*own, *(path.read_bytes() for path in files)]
 
 
 @st.composite
