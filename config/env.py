@@ -181,6 +181,11 @@ VARIABLES: dict[str, Variable] = {
         one_of("auto", "bubblewrap", "docker", "podman", "limited"),
         "What runs scenarios. auto: the strongest here.",
     ),
+    "WARGAME_BUILDS": Variable(
+        "never",
+        one_of("never", "sandbox"),
+        "What becomes of a Python package without a wheel. never: could not tell. sandbox: built in the sandbox.",
+    ),
     "WARGAME_CONCURRENCY": Variable(2, whole(1, 64), "Wargames one process runs at the same time."),
     "WARGAME_MACHINE_CONCURRENCY": Variable(
         0,

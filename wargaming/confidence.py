@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from immune.priority import Reachability
 from wargaming.verdict import OwnTests, Verdict
 
 NEAR_LIMIT = 0.8  # from this share of a limit on, the margin counts as used up in part; at the limit wholly
@@ -25,6 +26,16 @@ WEIGHTS: dict[str, float] = {
     "driver": 0.05,
 }
 
+# How much is known of the use, whichever way it goes. That a package is imported does not say that its weak function is called, and
+# static looking can miss a way to it.
+REACHABILITY: dict[Reachability, float] = {
+    Reachability.RUNTIME: 1.0,
+    Reachability.STATIC: 1.0,
+    Reachability.POTENTIAL: 0.6,
+    Reachability.UNREACHABLE: 0.6,
+    Reachability.UNKNOWN: 0.0,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:
@@ -38,8 +49,8 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """Everything confidence is drawn from. ``reachable``: whether this repository uses what is vulnerable (None: not
-    known)."""
+    """Everything confidence is drawn from. ``reachability``: how near this repository's code comes to what is vulnerable, and
+    ``reachability_source`` where that was seen or why it is not known."""
 
     protocol: int
     observed_from_outside: bool
@@ -51,9 +62,11 @@ class Grounds:
     own_tests: OwnTests
     versions_observed: bool
     highest_share_of_a_limit: float
-    reachable: bool | None
     driver: str
     driver_strength: float
+    reachability: Reachability = Reachability.UNKNOWN
+    reachability_source: str = ""
+    built_here: tuple[str, ...] = ()
 
 
 def factors(grounds: Grounds) -> tuple[Factor, ...]:
@@ -89,12 +102,16 @@ def factors(grounds: Grounds) -> tuple[Factor, ...]:
         ),
         "margins": (margin, f"{grounds.highest_share_of_a_limit:.0%} of the nearest limit used"),
         "reachability": (
-            1.0 if grounds.reachable is not None else 0.0,
-            {True: "used here", False: "not used here", None: "not known"}[grounds.reachable],
+            REACHABILITY[grounds.reachability],
+            grounds.reachability.value + (f" ({grounds.reachability_source})" if grounds.reachability_source else ""),
         ),
         "driver": (min(1.0, max(0.0, grounds.driver_strength)), grounds.driver),
     }
-    return tuple(Factor(name, WEIGHTS[name], *values[name]) for name in WEIGHTS)
+    listed = tuple(Factor(name, WEIGHTS[name], *values[name]) for name in WEIGHTS)
+    if grounds.built_here:
+        # Shown, and worth nothing: that a wheel was built here makes nobody surer.
+        listed += (Factor("built_from_source", 0.0, 0.0, "; ".join(grounds.built_here)),)
+    return listed
 
 
 def _margin(share: float) -> float:

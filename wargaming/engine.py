@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 
 from packaging.version import InvalidVersion, Version
 
+from immune.reachability.judging import NOT_KNOWN, Reach
 from wargaming import confidence as scoring
 from wargaming.confidence import Factor, Grounds
 from wargaming.environments.layers import Layer
 from wargaming.environments.spec import EnvironmentSpec, Lock, pin, same_name, split_pin
+from wargaming.environments.wheels import BuiltWheel
 from wargaming.environments.workshop import Built, Workshop
 from wargaming.errors import EnvironmentFailed, SandboxRefused, SandboxUnavailable
 from wargaming.sandbox.base import SCENARIO_DIR, Driver, Ending, Limits, RunResult, RunSpec, Runtime, Trust
@@ -102,6 +104,7 @@ class Side:
     observed: tuple[tuple[str, str], ...]
     reason: str = ""
     detail: str = ""
+    from_source: tuple[BuiltWheel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Context:
     """What is known of the repository around a wargame, for the verdict (own tests) and for confidence."""
 
     own_tests: OwnTests = OwnTests.NONE
-    reachable: bool | None = None
+    reachability: Reach = NOT_KNOWN
     scenario_accepted: bool = False
 
 
@@ -158,9 +161,8 @@ def run_wargame(
 ) -> WargameResult:
     """Run ``scenario`` against ``base`` and ``head``. Never raises for what packages, scripts, index or sandbox do:
     that ends in a result with verdict INCONCLUSIVE and its reason."""
-    return _Wargame(
-        scenario, (base, head), driver, workshop, on_progress, cancelled, context or Context(), locks
-    ).play()
+    mine = workshop.during(driver, cancelled)
+    return _Wargame(scenario, (base, head), driver, mine, on_progress, cancelled, context or Context(), locks).play()
 
 
 @dataclass(slots=True)
@@ -377,9 +379,11 @@ class _Wargame:
             highest_share_of_a_limit=max(
                 (share for run in self.runs if run.result for share in run.result.shares().values()), default=1.0
             ),
-            reachable=self.context.reachable,
             driver=self.driver.name,
             driver_strength=self.driver.strength,
+            reachability=self.context.reachability.value,
+            reachability_source=self.context.reachability.source,
+            built_here=tuple(dict.fromkeys(wheel.said for side in built for wheel in side.from_source)),
         )
         listed = scoring.factors(grounds)
         return WargameResult(
@@ -447,6 +451,7 @@ def _side(spec: EnvironmentSpec, built: Built, observed: tuple[tuple[str, str], 
         observed=observed,
         reason=built.reason,
         detail=built.detail,
+        from_source=built.from_source,
     )
 
 

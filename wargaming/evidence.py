@@ -132,8 +132,13 @@ def run_record(run: Run) -> dict[str, Any]:
 
 
 def _side(side: Side) -> dict[str, Any]:
-    kept = dataclasses.asdict(side)
+    kept = dataclasses.asdict(dataclasses.replace(side, from_source=()))
     kept.pop("lock")
+    # Where it is kept is this machine's own; its hash says what it is.
+    names = ("name", "version", "sha256", "source", "source_sha256")
+    kept["from_source"] = [
+        {"wheel": wheel.path.name, **{name: getattr(wheel, name) for name in names}} for wheel in side.from_source
+    ]
     return kept
 
 

@@ -1,4 +1,4 @@
-"""What the repository itself says of an upgrade: its own tests on both sides, whether it imports the package, and what can be
+"""What the repository itself says of an upgrade: its own tests on both sides, how near its code comes to the package, and what can be
 seen of the upgrade when there is no scenario. No rows are written here."""
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from immune import git
 from immune.advisories.selectors import knowledge_of
 from immune.git import TreeEntry
 from immune.matching import NotAffected
-from immune.models import Remedy
+from immune.models import APV, Remedy
+from immune.priority import Reachability, reachability_in
+from immune.reachability.judging import Reach
 from immune.services import mirror_of
 from wargaming.api_difference import uses_of
 from wargaming.checkout import checked_out
@@ -102,13 +104,16 @@ class Home:
         blobs = git.read_blobs(mirror_of(self.remedy.repository), entries)
         return {entry.path: content.decode("utf-8", "replace") for entry, content in blobs}
 
-    def is_imported(self, package: str) -> bool | None:
-        """Whether the repository imports the package at all; None when that cannot be told."""
-        if not self.sources:
-            return None
+    def reachability(self, apv: APV) -> Reach:
+        """How near the code comes to the package, as the last reading found and its APV keeps; where that is not known, whether
+        a file imports what the package really brings. That none does says nothing: other packages may."""
+        kept = Reach(*reachability_in(apv.priority_factors))
+        if kept.value is not Reachability.UNKNOWN or not self.sources:
+            return kept
         layer = self.workshop.build(self.base, self.head)[0].layer
-        names = import_names(layer, package) if layer is not None else ()
-        return bool(uses_of(names, self.sources)[0]) if names else None
+        names = import_names(layer, apv.package_name) if layer is not None else ()
+        uses = uses_of(names, self.sources)[0] if names else ()
+        return Reach(Reachability.POTENTIAL, uses[0].file) if uses else kept
 
     def examine(self, group: int, package: str) -> Examination:
         """What can be seen of the upgrade without a reproduction test. ``group`` is the alias group that must be gone."""
@@ -131,4 +136,5 @@ class Home:
             sources=self.sources,
             driver=self.driver,
             workshop=self.workshop,
+            cancelled=self.cancelled,
         )

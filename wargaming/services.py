@@ -23,6 +23,7 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES
 from immune.slots import Slots, machine_slots
 from immune.transitions import move_apv
+from wargaming.building.builder import builds
 from wargaming.catalogue import (
     Offered,
     RefusedFolder,
@@ -163,14 +164,15 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
         base, head = environments_of(wargame.remedy, offered.scenario.with_ if offered else ())
         with drivers.opened(driver_name(), work_folder()) as opened:
             driver = _allowed(opened, wargame)
-            home = Home(wargame.remedy, base, head, driver, workshop(), work_folder() / "checkouts", lost.is_set)
+            mine = workshop().during(driver, lost.is_set)
+            home = Home(wargame.remedy, base, head, driver, mine, work_folder() / "checkouts", lost.is_set)
             own = _own_tests(wargame, home)
             if offered is None:
                 _examine(wargame, home, own)
                 return
             context = Context(
                 own_tests=OwnTests(own["status"]),
-                reachable=home.is_imported(wargame.apv.package_name),
+                reachability=home.reachability(wargame.apv),
                 scenario_accepted=offered.accepted,
             )
             with telling(partial(_tell, wargame)) as tell:
@@ -179,7 +181,7 @@ def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> N
                     base,
                     head,
                     driver,
-                    workshop(),
+                    mine,
                     on_progress=tell,
                     cancelled=lost.is_set,
                     context=context,
@@ -396,6 +398,7 @@ def _side(side: Any) -> dict[str, Any]:
     return {
         "pins": [f"{name} {version}" for name, version in side.pins],
         "observed": [f"{name} {version}" for name, version in side.observed],
+        "from_source": [wheel.said for wheel in side.from_source],
         "layer": side.layer,
         "reason": side.reason,
         "detail": side.detail,
@@ -433,7 +436,7 @@ def work_folder() -> Path:
 
 @cache
 def workshop() -> Workshop:
-    return Workshop(work_folder())
+    return Workshop(work_folder(), builds=builds(settings.WARGAME_BUILDS))
 
 
 WARGAMES = work.Kind(

@@ -17,7 +17,7 @@ from typing import Any
 from wargaming.engine import Progress, WargameResult, run_wargame, specs_of
 from wargaming.environments.locks import checked_lock
 from wargaming.environments.tools import uv_program
-from wargaming.environments.workshop import Workshop
+from wargaming.environments.workshop import MakesBuilder, Workshop
 from wargaming.errors import ScenarioRefused, WargameError
 from wargaming.evidence import Bundle, evidence_bundle, read_bundle, run_record
 from wargaming.sandbox import drivers
@@ -65,15 +65,18 @@ def wargame(
     work: Path,
     driver: str = "",
     on_progress: Callable[[Progress], None] | None = None,
+    builds: MakesBuilder | None = None,
 ) -> Answer:
-    """Run the scenario in ``folder`` without any repository; ``driver`` "" takes the strongest there is."""
+    """Run the scenario in ``folder`` without any repository; ``driver`` "" takes the strongest there is; ``builds`` is given where what
+    has no wheel may be built."""
     try:
         scenario = scenario_from_folder(folder, trust_of(folder))
     except (ScenarioRefused, OSError) as error:
         return Answer({"case": folder.name, "error": str(error), "reason": "scenario_refused"}, BAD_INPUT)
     try:
         with drivers.opened(driver, work) as opened:
-            result = run_wargame(scenario, *specs_of(scenario), opened, Workshop(work), on_progress=on_progress)
+            workshop = Workshop(work, builds=builds)
+            result = run_wargame(scenario, *specs_of(scenario), opened, workshop, on_progress=on_progress)
     except WargameError as error:
         return Answer({"case": scenario.id, "error": str(error), "reason": error.reason}, BAD_INPUT)
     evidence = evidence_bundle(result, scenario, tools=tool_versions())
@@ -105,14 +108,14 @@ def _run_line(record: dict[str, Any]) -> dict[str, Any]:
     return {name: str(record[name]) if name == "outcome" else record.get(name) for name in names}
 
 
-def replay_evidence(archive: bytes, *, work: Path, driver: str = "") -> Answer:
+def replay_evidence(archive: bytes, *, work: Path, driver: str = "", builds: MakesBuilder | None = None) -> Answer:
     """Run again what an archive holds, on the very locks it holds: ``{same, verdict_then, verdict_now, differences}``."""
     try:
         bundle = read_bundle(archive)
         # Whoever wrote the archive also wrote its claim of trust.
         scenario = scenario_from_files(bundle.scenario_files(), Trust.ATTACHED)
         with drivers.opened(driver, work) as opened:
-            result = _replayed(bundle, scenario, opened, Workshop(work))
+            result = _replayed(bundle, scenario, opened, Workshop(work, builds=builds))
     except WargameError as error:
         return Answer({"error": str(error), "reason": error.reason}, BAD_INPUT)
     then, now = bundle.manifest, result

@@ -72,6 +72,7 @@ def examine_upgrade(
     sources: Mapping[str, str],
     driver: Driver,
     workshop: Workshop,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Examination:
     """Try the upgrade of ``package`` from ``base`` to ``head``.
 
@@ -82,10 +83,12 @@ def examine_upgrade(
     checks: list[Check] = []
     for phase, side in zip(("before", "after"), built, strict=True):
         checks.append(Check(f"builds_{phase}", side.layer is not None, side.reason and f"{side.reason}: {side.detail}"))
+    if built_here := tuple(dict.fromkeys(wheel.said for side in built for wheel in side.from_source)):
+        checks.append(Check("built_from_source", None, "; ".join(built_here)))
     runtime = _runtime(workshop, base.ecosystem)
     with workshop.layers.in_use(built[0].layer, built[1].layer):
         for phase, side in zip(("before", "after"), built, strict=True):
-            checks.append(_imports(package, phase, side, runtime, driver))
+            checks.append(_imports(package, phase, side, runtime, driver, cancelled))
     checks.append(_affected_gone(package, built[1], is_affected))
     found, unreadable = _risks(package, built, sources, base.ecosystem)
     reason = next((side.reason for side in built if side.layer is None), "no_scenario")
@@ -99,7 +102,14 @@ def _runtime(workshop: Workshop, ecosystem: str) -> Runtime | None:
         return None
 
 
-def _imports(package: str, phase: str, side: Built, runtime: Runtime | None, driver: Driver) -> Check:
+def _imports(
+    package: str,
+    phase: str,
+    side: Built,
+    runtime: Runtime | None,
+    driver: Driver,
+    cancelled: Callable[[], bool] | None,
+) -> Check:
     name = f"imports_{phase}"
     if side.layer is None or runtime is None:
         return Check(name, None, "no environment")
@@ -112,7 +122,7 @@ def _imports(package: str, phase: str, side: Built, runtime: Runtime | None, dri
         runtime, (f"{SCENARIO_DIR}/{script}", *modules), side.layer.path, {script: program.encode()}, Trust.REPOSITORY
     )
     try:
-        result = driver.run(spec)
+        result = driver.run(spec, cancelled)
     except (SandboxRefused, SandboxUnavailable) as error:
         return Check(name, None, f"{error.reason}: {error}")
     try:

@@ -5,7 +5,7 @@ What is stored is read with patience: a missing or odd part is shown as missing,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,15 @@ class Bar:
     value: float
     gives: float
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing looked at without a scenario. ``ok`` is None where it could not be tried, or says neither."""
+
+    name: str
+    ok: bool | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +132,26 @@ def packages(environments: Any) -> tuple[PackageRow, ...]:
 
 
 def _versions(side: Mapping[str, Any]) -> dict[str, str]:
-    for key in ("observed", "pins", "resolved"):
+    """As ``wargaming.services`` keeps them: ``name version``, one text a package."""
+    for key in ("observed", "pins"):
         found = side.get(key)
-        if isinstance(found, Mapping) and found:
-            return {str(name): str(version) for name, version in found.items()}
-        if isinstance(found, Sequence) and not isinstance(found, str) and found:
-            return {
-                str(pair[0]): str(pair[1])
-                for pair in found
-                if isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
-            }
+        if isinstance(found, list) and found:
+            pairs = (str(text).rpartition(" ") for text in found)
+            return {name: version for name, _, version in pairs}
     return {}
+
+
+def seen_without_scenario(checks: Any) -> tuple[Look, ...]:
+    """What was looked at where there is no reproduction test, as stored: a list of objects with name, ok and detail."""
+    return tuple(
+        Look(
+            str(check.get("name", "?")),
+            check.get("ok") if isinstance(check.get("ok"), bool) else None,
+            str(check.get("detail", "")),
+        )
+        for check in (checks if isinstance(checks, list) else [])
+        if isinstance(check, Mapping)
+    )
 
 
 def _change(before: str | None, after: str | None) -> str:

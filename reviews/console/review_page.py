@@ -40,6 +40,7 @@ class Proof:
     changed: tuple[evidence.PackageRow, ...]
     before: Any
     after: Any
+    looks: tuple[evidence.Look, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _proof(wargame: Wargame) -> Proof:
         changed=tuple(row for row in rows if row.change != "same"),
         before=evidence.side(wargame.environments, "before"),
         after=evidence.side(wargame.environments, "after"),
+        looks=evidence.seen_without_scenario(wargame.checks),
     )
 
 

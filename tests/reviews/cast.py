@@ -204,17 +204,19 @@ def wargame(
         "driver": "bubblewrap",
         "environments": {
             "before": {
-                "lock": "a" * 64,
-                "layer": "b" * 64,
-                "observed": [["requests", change.from_version], ["urllib3", "2.2.1"], ["idna", "3.10"]],
+                "layer": "b" * 40,
+                "observed": [f"requests {change.from_version}", "urllib3 2.2.1", "idna 3.10"],
+                "from_source": [],
             },
             "after": {
-                "lock": "c" * 64,
-                "layer": "d" * 64,
-                "observed": [["requests", change.target_version], ["urllib3", "2.2.1"], ["idna", "3.10"]],
+                "layer": "d" * 40,
+                "observed": [f"requests {change.target_version}", "urllib3 2.2.1", "idna 3.10"],
+                "from_source": [
+                    "urllib3 2.2.1 built from source here (wheel sha256:0, from urllib3-2.2.1.tar.gz sha256:1)"
+                ],
             },
         },
-        "own_tests": {"outcome": "passed"},
+        "own_tests": {"status": "passed", "command": "pytest", "broken": [], "why": "", "seconds": [1.0, 1.0]},
         "evidence": Evidence.objects.get_or_create(
             digest=hashlib.sha256(str(threat.pk).encode()).hexdigest(), defaults={"archive": b"archive"}
         )[0],

@@ -13,6 +13,7 @@ from immune.demo.bootstrap import ensure_demo, load_advisories
 from immune.events.audit import verify
 from immune.models import APV, Repository
 from immune.services import mirror_of
+from reviews.console.evidence import PackageRow, packages
 from tests.environment import ROOT
 from tests.reviews import journeys
 from tests.reviews.journeys import checkout, decide, git, review_of, states, work_off
@@ -52,6 +53,9 @@ def test_the_demonstration_is_proved_approved_and_merged(settings, tmp_path):
     assert wargame.evidence is not None
     assert {"sqlparse 0.4.4"} <= set(wargame.environments["before"]["observed"])
     assert {"sqlparse 0.5.0"} <= set(wargame.environments["after"]["observed"])
+    assert PackageRow("sqlparse", "0.4.4", "0.5.0", "changed") in packages(wargame.environments), (
+        "as the console reads it"
+    )
     outcomes = {(run.step.partition(":")[0], run.phase, run.outcome) for run in wargame.runs.all()}
     assert outcomes == {
         ("control", "before", "pass"),

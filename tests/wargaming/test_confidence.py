@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from wargaming.confidence import WEIGHTS, Grounds, confidence, factors
+from immune.priority import Reachability
+from wargaming.confidence import REACHABILITY, WEIGHTS, Grounds, confidence, factors
 from wargaming.verdict import OwnTests, Verdict
 
 PLAIN = Grounds(
@@ -18,11 +19,17 @@ PLAIN = Grounds(
     own_tests=OwnTests.NONE,
     versions_observed=True,
     highest_share_of_a_limit=0.1,
-    reachable=None,
     driver="bubblewrap",
     driver_strength=1.0,
 )
-BEST = replace(PLAIN, protocol=2, observed_from_outside=True, variants=3, own_tests=OwnTests.PASSED, reachable=True)
+BEST = replace(
+    PLAIN,
+    protocol=2,
+    observed_from_outside=True,
+    variants=3,
+    own_tests=OwnTests.PASSED,
+    reachability=Reachability.STATIC,
+)
 
 
 def of(grounds: Grounds, verdict: Verdict = Verdict.PATCH_EFFECTIVE) -> float:
@@ -38,6 +45,14 @@ def test_the_worked_example_of_the_documentation():
     assert of(PLAIN) == 0.69
     assert of(replace(PLAIN, protocol=2)) == 0.74
     assert of(replace(PLAIN, highest_share_of_a_limit=0.9)) == 0.665
+    assert of(replace(PLAIN, reachability=Reachability.STATIC)) == 0.74
+    assert of(replace(PLAIN, reachability=Reachability.POTENTIAL)) == 0.72
+
+
+def test_reachability_says_its_word_and_where_it_was_seen():
+    seen = replace(PLAIN, reachability=Reachability.STATIC, reachability_source="app/views.py")
+    assert {factor.name: factor.why for factor in factors(seen)}["reachability"] == "static (app/views.py)"
+    assert set(REACHABILITY) == set(Reachability)
 
 
 def test_that_a_strangers_scenario_judges_from_outside_is_believed_once_it_is_accepted():
@@ -45,6 +60,13 @@ def test_that_a_strangers_scenario_judges_from_outside_is_believed_once_it_is_ac
     assert of(claims) == of(replace(claims, observed_from_outside=False)) == 0.68
     assert of(replace(claims, accepted=True)) == 0.82
     assert "nobody accepted it" in factors(claims)[0].why
+
+
+def test_what_was_built_here_is_shown_and_makes_nobody_surer():
+    built = replace(PLAIN, built_here=("tiny 1.0 built from source here",))
+    assert of(built) == of(PLAIN)
+    assert factors(built)[-1].name == "built_from_source"
+    assert [factor.name for factor in factors(PLAIN)] == list(WEIGHTS)
 
 
 def test_could_not_tell_has_no_confidence_whatever_the_factors():
@@ -64,7 +86,9 @@ def test_could_not_tell_has_no_confidence_whatever_the_factors():
         {"shipped": False},
         {"variants": 1},
         {"observed_from_outside": False},
-        {"reachable": None},
+        {"reachability": Reachability.POTENTIAL},
+        {"reachability": Reachability.UNREACHABLE},
+        {"reachability": Reachability.UNKNOWN},
     ],
     ids=str,
 )

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from wargaming.environments.resolve import NPM_FLAGS, classify_npm, classify_uv, package_json
 from wargaming.environments.spec import Lock
-from wargaming.environments.tools import run_tool, uv_program
+from wargaming.environments.tools import LOOK_EVERY_S, Cancelled, refuse_cancelled, run_tool, uv_program
+from wargaming.environments.wheels import BuiltWheel
 from wargaming.errors import EnvironmentFailed
 from wargaming.sandbox.base import Runtime
 
@@ -75,9 +76,21 @@ class LayerStore:
             os.chmod(temporary, 0o644)
             os.replace(temporary, self.root / _COUNTERS)
 
-    def layer(self, lock: Lock, runtime: Runtime) -> Layer:
-        """The layer of ``lock`` for ``runtime``, built if need be. Raises ``EnvironmentFailed``."""
-        key = hashlib.sha256(f"{RECIPE}\n{runtime.describe}\n{lock.digest}".encode()).hexdigest()[:40]
+    def key_of(self, lock: Lock, runtime: Runtime) -> str:
+        """The name of the layer: the same lock on the same interpreter, built in the same way."""
+        return hashlib.sha256(f"{RECIPE}\n{runtime.describe}\n{lock.digest}".encode()).hexdigest()[:40]
+
+    def layer(
+        self,
+        lock: Lock,
+        runtime: Runtime,
+        *,
+        wheels: tuple[BuiltWheel, ...] = (),
+        cancelled: Cancelled | None = None,
+    ) -> Layer:
+        """The layer of ``lock`` for ``runtime``, built if need be. ``wheels`` are those of the lock that were built here. Raises
+        ``EnvironmentFailed``."""
+        key = self.key_of(lock, runtime)
         path = self.root / key
         if path.is_dir():
             self._mark_used(key)
@@ -87,12 +100,12 @@ class LayerStore:
         self._count(misses=1)
         # The sandbox's unprivileged user passes through here.
         self.root.chmod(0o755)
-        with _held(self.root / f"{key}.lock"):
+        with _held(self.root / f"{key}.lock", cancelled=cancelled):
             if path.is_dir():
                 return Layer(path, key, lock, built=False)
             building = Path(tempfile.mkdtemp(dir=self.root, prefix=".building-"))
             try:
-                self._install(lock, runtime, building)
+                self._install(lock, runtime, building, wheels, cancelled)
                 size = _make_read_only(building)
                 facts = {"lock": lock.text, "runtime": runtime.describe, "bytes": size}
                 (self.root / f"{key}.json").write_text(json.dumps(facts))
@@ -103,29 +116,38 @@ class LayerStore:
                 raise
         return Layer(path, key, lock, built=True)
 
-    def _install(self, lock: Lock, runtime: Runtime, target: Path) -> None:
+    def _install(
+        self,
+        lock: Lock,
+        runtime: Runtime,
+        target: Path,
+        wheels: tuple[BuiltWheel, ...],
+        cancelled: Cancelled | None,
+    ) -> None:
         if lock.ecosystem == "npm":
-            self._install_npm(lock, target)
+            self._install_npm(lock, target, cancelled)
             return
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".lock-") as folder:
             requirements = Path(folder, "lock.txt")
             requirements.write_text(lock.text)
             command = [uv_program(), "pip", "install", "--quiet", "--target", str(target), "--no-deps"]
             command += ["--only-binary", ":all:", "--require-hashes", "--link-mode", "copy", "--compile-bytecode"]
+            for wheel in wheels:
+                command += ["--find-links", str(wheel.path.parent)]
             command += ["--python", runtime.executable, "-r", str(requirements)]
             extra = {"PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
-            done = run_tool(command, cwd=Path(folder), timeout_s=INSTALL_TIMEOUT_S, extra=extra)
+            done = run_tool(command, cwd=Path(folder), timeout_s=INSTALL_TIMEOUT_S, extra=extra, cancelled=cancelled)
         if done.returncode != 0:
             reason = classify_uv(done.stderr)
             raise EnvironmentFailed(
                 "install_failed" if reason == "resolve_failed" else reason, " ".join(done.stderr.split())[:1000]
             )
 
-    def _install_npm(self, lock: Lock, target: Path) -> None:
+    def _install_npm(self, lock: Lock, target: Path, cancelled: Cancelled | None) -> None:
         wanted = json.loads(lock.text).get("packages", {}).get("", {}).get("dependencies", {})
         (target / "package.json").write_text(package_json(tuple(f"{name}@{v}" for name, v in wanted.items())))
         (target / "package-lock.json").write_text(lock.text)
-        done = run_tool(["npm", "ci", *NPM_FLAGS], cwd=target, timeout_s=INSTALL_TIMEOUT_S)
+        done = run_tool(["npm", "ci", *NPM_FLAGS], cwd=target, timeout_s=INSTALL_TIMEOUT_S, cancelled=cancelled)
         if done.returncode != 0:
             reason = classify_npm(done.stderr)
             raise EnvironmentFailed(
@@ -218,10 +240,21 @@ class LayerStore:
 
 
 @contextmanager
-def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
+def _held(path: Path, *, shared: bool = False, cancelled: Cancelled | None = None) -> Iterator[None]:
+    """The lock of ``path``. Another may build below it for minutes: who waits with ``cancelled`` gives up when that says so."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        while cancelled is not None:
+            try:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A lock on a file cannot be waited for together with anything else.
+                refuse_cancelled("waiting for an environment", cancelled)
+                time.sleep(LOOK_EVERY_S)
+        else:
+            fcntl.flock(fd, kind)
         yield
     finally:
         os.close(fd)

@@ -2,8 +2,8 @@
 
 The reasons an environment cannot be had, as words on ``EnvironmentFailed``: ``no_wheel``, ``unknown_package``,
 ``unknown_version``, ``conflict``, ``network_down``, ``python_too_new``, ``tool_missing``, ``tool_timeout``,
-``resolve_failed``. Network trouble is never remembered; a lock once resolved is, so a wargame repeated next month
-runs on the same distributions.
+``cancelled``, ``resolve_failed``; ``build_failed`` where a wheel is built here (``wargaming.building``). Network trouble is
+never remembered; a lock once resolved is, so a wargame repeated next month runs on the same distributions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from wargaming.environments.spec import EnvironmentSpec, Lock, split_pin
-from wargaming.environments.tools import run_tool, uv_program
+from wargaming.environments.tools import Cancelled, run_tool, uv_program
+from wargaming.environments.wheels import BuiltWheel
 from wargaming.errors import EnvironmentFailed
 from wargaming.sandbox.base import Runtime
 
@@ -48,6 +49,18 @@ _UV_REASONS = (
     ("conflict", re.compile(r"no solution found|incompatible|unsatisfiable|conflict", re.I)),
 )
 
+_NO_WHEEL = re.compile(
+    r"[Ww]heels are required for `([A-Za-z0-9._-]+)`|\b([A-Za-z0-9][A-Za-z0-9._-]*)==[^\s,]+ (?:has|have) no (?:usable |compatible )?wheels"
+)
+
+
+class NoWheel(EnvironmentFailed):
+    """Not to be had as wheels; ``packages`` are those the resolver named."""
+
+    def __init__(self, message: str, packages: tuple[str, ...]) -> None:
+        super().__init__("no_wheel", message)
+        self.packages = packages
+
 
 class Resolver:
     """Resolves once and remembers under ``folder``."""
@@ -55,21 +68,38 @@ class Resolver:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def resolve(self, spec: EnvironmentSpec, runtime: Runtime, base: Lock | None = None) -> Lock:
-        """The lock of ``spec``; with ``base`` its pins are kept wherever the requirements allow. Raises
-        ``EnvironmentFailed``."""
+    def resolve(
+        self,
+        spec: EnvironmentSpec,
+        runtime: Runtime,
+        base: Lock | None = None,
+        *,
+        wheels: tuple[BuiltWheel, ...] = (),
+        cancelled: Cancelled | None = None,
+    ) -> Lock:
+        """The lock of ``spec``; with ``base`` its pins are kept wherever the requirements allow. ``wheels`` were built here and stand
+        beside those of the index. Raises ``EnvironmentFailed``."""
         preferences = _preferences(spec, base)
-        known = self._folder / f"{_key(spec, runtime, preferences)}.json"
+        known = self._folder / f"{_key(spec, runtime, preferences, wheels)}.json"
         if (lock := _recall(known)) is not None:
             return lock
-        resolvers = {"PyPI": self._resolve_pypi, "npm": self._resolve_npm}
-        if spec.ecosystem not in resolvers:
+        if spec.ecosystem == "PyPI":
+            lock = self._resolve_pypi(spec, runtime, preferences, wheels, cancelled)
+        elif spec.ecosystem == "npm":
+            lock = self._resolve_npm(spec, preferences, cancelled)
+        else:
             raise EnvironmentFailed("unknown_ecosystem", f"no resolver for {spec.ecosystem}")
-        lock = resolvers[spec.ecosystem](spec, runtime, preferences)
         _remember(known, lock)
         return lock
 
-    def _resolve_pypi(self, spec: EnvironmentSpec, runtime: Runtime, preferences: str) -> Lock:
+    def _resolve_pypi(
+        self,
+        spec: EnvironmentSpec,
+        runtime: Runtime,
+        preferences: str,
+        wheels: tuple[BuiltWheel, ...],
+        cancelled: Cancelled | None,
+    ) -> Lock:
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".resolve-") as name:
             folder = Path(name)
@@ -78,17 +108,22 @@ class Resolver:
             (folder / "lock.txt").write_text(preferences)
             command = [uv_program(), "pip", "compile", "--quiet", "--only-binary", ":all:", "--generate-hashes"]
             command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+            for wheel in wheels:
+                command += ["--find-links", str(wheel.path.parent)]
             command += ["--python", runtime.executable, "--output-file", "lock.txt", "requirements.in"]
-            done = run_tool(command, cwd=folder, timeout_s=RESOLVE_TIMEOUT_S)
+            done = run_tool(command, cwd=folder, timeout_s=RESOLVE_TIMEOUT_S, cancelled=cancelled)
             if done.returncode != 0:
-                raise EnvironmentFailed(classify_uv(done.stderr), _short(done.stderr))
+                reason = classify_uv(done.stderr)
+                if reason == "no_wheel":
+                    raise NoWheel(_short(done.stderr), without_wheel(done.stderr))
+                raise EnvironmentFailed(reason, _short(done.stderr))
             text = (folder / "lock.txt").read_text()
         pins = tuple((found[1], found[2]) for line in text.splitlines() if (found := _PINNED.match(line)) is not None)
         if not pins:
             raise EnvironmentFailed("resolve_failed", "the resolver gave an empty lock")
         return Lock("PyPI", pins, text)
 
-    def _resolve_npm(self, spec: EnvironmentSpec, runtime: Runtime, preferences: str) -> Lock:
+    def _resolve_npm(self, spec: EnvironmentSpec, preferences: str, cancelled: Cancelled | None) -> Lock:
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".resolve-") as name:
             folder = Path(name)
@@ -96,7 +131,7 @@ class Resolver:
             if preferences.startswith("{"):  # a base's lock: npm keeps what the new requirements leave alone
                 (folder / "package-lock.json").write_text(preferences)
             command = ["npm", "install", "--package-lock-only", *NPM_FLAGS]
-            done = run_tool(command, cwd=folder, timeout_s=RESOLVE_TIMEOUT_S)
+            done = run_tool(command, cwd=folder, timeout_s=RESOLVE_TIMEOUT_S, cancelled=cancelled)
             if done.returncode != 0:
                 raise EnvironmentFailed(classify_npm(done.stderr), _short(done.stderr))
             text = (folder / "package-lock.json").read_text()
@@ -145,6 +180,12 @@ def classify_uv(said: str) -> str:
     return next((reason for reason, pattern in _UV_REASONS if pattern.search(text)), "resolve_failed")
 
 
+def without_wheel(said: str) -> tuple[str, ...]:
+    """The packages that uv says have no wheel for this interpreter, as it names them."""
+    text = " ".join(said.split())
+    return tuple(dict.fromkeys(first or second for first, second in _NO_WHEEL.findall(text)))
+
+
 def _short(said: str) -> str:
     return " ".join(said.split())[:1000]
 
@@ -155,8 +196,10 @@ def _preferences(spec: EnvironmentSpec, base: Lock | None) -> str:
     return "".join(f"{text}\n" for text in spec.preferences)
 
 
-def _key(spec: EnvironmentSpec, runtime: Runtime, preferences: str) -> str:
+def _key(spec: EnvironmentSpec, runtime: Runtime, preferences: str, wheels: tuple[BuiltWheel, ...]) -> str:
     facts = ["2", spec.ecosystem, runtime.describe, *sorted(spec.requirements), "", preferences]
+    # What was built here is part of the question: with builds forbidden its answer is never found again.
+    facts += ["", *sorted(wheel.sha256 for wheel in wheels)] if wheels else []
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 

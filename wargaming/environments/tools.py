@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import uv
@@ -18,6 +22,9 @@ _PLAIN = ("PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NETRC")
 
 
 _HOST_AUTHORITIES = Path("/etc/ssl/certs")
+LOOK_EVERY_S = 0.05  # how often a running tool is asked whether anybody still waits for it
+
+Cancelled = Callable[[], bool]
 
 
 @functools.cache
@@ -48,22 +55,57 @@ def installer_environment() -> dict[str, str]:
 
 
 def run_tool(
-    command: list[str], *, cwd: Path, timeout_s: float, extra: dict[str, str] | None = None
+    command: list[str],
+    *,
+    cwd: Path,
+    timeout_s: float,
+    extra: dict[str, str] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end and give back what it said. Raises ``EnvironmentFailed`` (``tool_missing``, ``tool_timeout``)."""
+    """Run to the end and give back what it said. Its whole process group is killed at the time-out, and as soon as ``cancelled`` says so.
+
+    Raises ``EnvironmentFailed`` (``tool_missing``, ``tool_timeout``, ``cancelled``).
+    """
+    name = Path(command[0]).name
+    refuse_cancelled(name, cancelled)
     try:
-        return subprocess.run(  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
             command,
             cwd=cwd,
             env=installer_environment() | (extra or {}),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=timeout_s,
-            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise EnvironmentFailed("tool_missing", f"{command[0]} is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise EnvironmentFailed("tool_timeout", f"{Path(command[0]).name} did not end in {timeout_s:.0f} s") from error
+    with process:
+        try:
+            said, complained = _heard(process, name, timeout_s, cancelled)
+        except BaseException:
+            # Not only the tool: npm starts others, which would go on writing into a folder that is about to go.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, said, complained)
+
+
+def refuse_cancelled(what: str, cancelled: Cancelled | None) -> None:
+    """Raises ``EnvironmentFailed`` (``cancelled``) when nobody waits for it any more."""
+    if cancelled is not None and cancelled():
+        raise EnvironmentFailed("cancelled", f"{what} was stopped: the wargame was cancelled or lost")
+
+
+def _heard(process: subprocess.Popen[str], name: str, timeout_s: float, cancelled: Cancelled | None) -> tuple[str, str]:
+    end = time.monotonic() + timeout_s
+    while True:
+        left = end - time.monotonic()
+        try:
+            return process.communicate(timeout=max(0.0, left if cancelled is None else min(left, LOOK_EVERY_S)))
+        except subprocess.TimeoutExpired as error:
+            refuse_cancelled(name, cancelled)
+            if time.monotonic() >= end:
+                raise EnvironmentFailed("tool_timeout", f"{name} did not end in {timeout_s:.0f} s") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,19 @@ def registry_tool(name: str, folder: Path) -> Tool:
     return Tool(name, node_runtime(), folder, (here / f"{name}_inside.js").read_bytes(), beside)
 
 
-def run(tool: Tool, order: dict[str, Any], answer: gateway.Answer, *, driver: Driver, work: Path) -> dict[str, Any]:
-    """What the script answered to ``order``. Raises CannotRenew with the resolver's own reason, RegistryUnreachable."""
-    with gateway.opened(answer, work / "gateways") as (way, folder):
+def run(
+    tool: Tool,
+    order: dict[str, Any],
+    answer: gateway.Answer,
+    *,
+    driver: Driver,
+    work: Path,
+    taken: gateway.Taken | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """What the script answered to ``order``, and in ``taken`` the file it handed out. Raises CannotRenew with the resolver's own
+    reason, RegistryUnreachable."""
+    with gateway.opened(answer, work / "gateways", taken) as (way, folder):
         place = driver.layer_place(tool.runtime, tool.folder)
         spec = RunSpec(
             tool.runtime,
@@ -74,7 +84,7 @@ def run(tool: Tool, order: dict[str, Any], answer: gateway.Answer, *, driver: Dr
             repository=folder,
         )
         try:
-            result = driver.run(spec)
+            result = driver.run(spec, cancelled)
         except (SandboxRefused, SandboxUnavailable) as error:
             raise CannotRenew(f"{tool.name} runs in a sandbox only, and there is none here: {error}") from error
         if way.trouble is not None:

@@ -78,7 +78,7 @@ class UvRenewer:
         return {wanted.path: with_target(wanted.path, wanted.text, wanted.name, target)}
 
     def _run(self, order: dict[str, Any], client: httpx.Client, driver: Driver) -> str:
-        tool = sandboxed.index_tool("uv", _uv_folder(self._work()))
+        tool = sandboxed.index_tool("uv", uv_folder(self._work()))
         found = sandboxed.run(tool, order, Index(client).answer, driver=driver, work=self._work())
         if not isinstance(found.get("lock"), str):
             raise CannotRenew("uv's answer is not a lock file")
@@ -241,7 +241,7 @@ def _with_files_of(old: str, new: str) -> str:
     return _FILES.sub(lambda found: kept.get(found[0].partition(" ")[0], found[0]), new)
 
 
-def _uv_folder(work: Path) -> Path:
+def uv_folder(work: Path) -> Path:
     """A folder that holds uv alone, to be shown inside."""
     program = Path(uv_program())
     facts = program.stat()

@@ -40,19 +40,47 @@ print(json.dumps({"names": sorted(names)}))
 NETWORK = """
 import json, socket, sys
 port, reached = int(sys.argv[1]), []
-for host in ("127.0.0.1", "localhost"):
+# The last two tell a machine in a cloud who it is, secrets included.
+for host, at in (("127.0.0.1", port), ("localhost", port), ("169.254.169.254", 80), ("fd00:ec2::254", 80)):
     try:
-        socket.create_connection((host, port), timeout=1).close()
+        socket.create_connection((host, at), timeout=0.3).close()
         reached.append(host)
     except OSError:
         pass
+try:
+    socket.socket(socket.AF_UNIX).connect("\\0" + sys.argv[2])
+    reached.append("abstract socket")
+except OSError:
+    pass
+routes = [line.split()[0] for line in open("/proc/net/route").read().splitlines()[1:]]
 interfaces = [line.split(":")[0].strip() for line in open("/proc/net/dev").read().splitlines()[2:]]
 try:
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
     reached.append("raw socket")
 except OSError:
     pass
-print(json.dumps({"reached": reached, "interfaces": interfaces}))
+print(json.dumps({"reached": reached, "interfaces": interfaces, "routes": routes}))
+"""
+
+LOOPBACK = """
+import json, socket, sys
+def tried(act):
+    try:
+        act()
+    except OSError:
+        return False
+    return True
+def listens(family, host):
+    with socket.socket(family) as own:
+        own.bind((host, 0))
+        own.listen()
+        socket.create_connection(own.getsockname()[:2], timeout=0.3).close()
+worked = [host for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+          if tried(lambda: listens(family, host))]
+worked += [host for host in ("127.0.0.1", "169.254.169.254", "fd00:ec2::254")
+           if tried(lambda: socket.create_connection((host, int(sys.argv[1])), timeout=0.3))]
+interfaces = [line.split(":")[0].strip() for line in open("/proc/net/dev").read().splitlines()[2:]]
+print(json.dumps({"worked": worked, "interfaces": interfaces}))
 """
 
 NO_SOCKETS = """

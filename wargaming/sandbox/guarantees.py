@@ -78,9 +78,23 @@ def _environment(field: _Range) -> tuple[bool, str]:
 
 
 def _network(field: _Range) -> tuple[bool, str]:
-    report = _said(field.fire(attacks.NETWORK, field.port, needs=frozenset({Need.LOOPBACK})))
-    held = report.get("reached") == [] and report.get("interfaces") == ["lo"]
-    return held, f"connected to a listener on the host's loopback, listed interfaces, made a raw socket: {report}"
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        abstract = f"immune-{secrets.token_hex(8)}"
+        listening.bind(f"\0{abstract}")
+        listening.listen()
+        report = _said(field.fire(attacks.NETWORK, field.port, abstract, needs=frozenset({Need.LOOPBACK})))
+    held = (report.get("reached"), report.get("interfaces"), report.get("routes")) == ([], ["lo"], [])
+    how = "connected to the host's loopback, an abstract socket and the metadata addresses, listed interfaces and routes, made a raw socket"
+    return held, f"{how}: {report}"
+
+
+def _no_loopback(field: _Range) -> tuple[bool, str]:
+    report = _said(field.fire(attacks.LOOPBACK, field.port))
+    held = (report.get("worked"), report.get("interfaces")) == ([], ["lo"])
+    return (
+        held,
+        f"without asking for it listened on loopback and connected, also to the host and the metadata addresses: {report}",
+    )
 
 
 def _no_sockets(field: _Range) -> tuple[bool, str]:
@@ -194,6 +208,7 @@ GUARANTEES: dict[str, Callable[[_Range], tuple[bool, str]]] = {
     "no_host_files": _host_files,
     "no_environment_but_the_declared": _environment,
     "no_network": _network,
+    "no_loopback_unless_asked": _no_loopback,
     "no_sockets_unless_asked": _no_sockets,
     "no_host_processes": _processes,
     "process_limit": _fork_bomb,

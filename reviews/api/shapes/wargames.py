@@ -40,8 +40,8 @@ class WargameShape(serializers.ModelSerializer[Wargame]):
         fields = (
             "id", "state", "scenario", "trust", "accepted", "superseded", "retry_of", "orders", "scenario_digest",
             "verdict", "confidence", "reason", "explanation", "factors",
-            "driver", "environments", "own_tests", "base_commit", "head_commit", "patch_digest", "evidence", "started_at",
-            "finished_at", "runs",
+            "driver", "environments", "own_tests", "checks", "risks", "base_commit", "head_commit", "patch_digest", "evidence",
+            "started_at", "finished_at", "runs",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -17,7 +17,7 @@ from reviews import rounds
 from reviews.models import Review
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
-from wargaming.models import RefusedScenario
+from wargaming.models import RefusedScenario, Wargame
 
 SignedIn = Callable[[Account], Client]
 EVIL = "<script>alert(1)</script>\x1b[31m\u202egnp.exe\x00"
@@ -50,10 +50,37 @@ def test_it_shows_what_a_decision_rests_on(cast: Cast, signed_in: SignedIn) -> N
         "38.0 MiB",
         "judged by the script itself, protocol 2",
         "1 package differs",
+        "urllib3 2.2.1 built from source here",
+        "own tests: passed",
         "Every wargame showed the weakness before the patch",
         "The wargames have ended.",
     ):
         assert words in page, words
+
+
+def test_without_a_scenario_it_shows_what_was_looked_at_and_what_the_repository_would_miss(
+    cast: Cast, signed_in: SignedIn
+) -> None:
+    review = builders.proved_review(cast)
+    Wargame.objects.update(
+        checks=[
+            {"name": "imports_after", "ok": False, "detail": "requests: <b>ImportError</b>"},
+            {"name": "built_from_source", "ok": None, "detail": "requests 2.32.0 built from source here"},
+        ],
+        risks=[{"name": "requests.gone", "file": "app/<i>.py", "line": 7, "sure": False}],
+        own_tests={"status": "broken", "why": "1 test(s) fail", "broken": ["tests/test_a.py::test_b"]},
+    )
+    page = text_of(signed_in(cast.rita), review)
+    for words in (
+        "imports_after",
+        "requests 2.32.0 built from source here",
+        "requests.gone",
+        ":7",
+        "tests/test_a.py::test_b",
+    ):
+        assert words in page, words
+    assert "<b>ImportError" not in page
+    assert "app/<i>" not in page
 
 
 def test_it_offers_four_decisions_bound_to_what_was_seen(cast: Cast, signed_in: SignedIn) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from immune.command import BadInput, Exit, JSONCommand
 from wargaming import standalone
+from wargaming.building.builder import builds
 from wargaming.models import Evidence
 from wargaming.sandbox import drivers
 
@@ -41,7 +42,12 @@ class Command(JSONCommand):
             text = f"evidence {options['file']} was removed for its age; no decision rested on it"
             gone = {"error": text, "reason": "evidence_removed"}
             self.answer(gone, Exit.BAD_INPUT, form=options["format"], lines=[text])
-        answer = standalone.replay_evidence(archive, work=Path(settings.WORK_DIR), driver=options["driver"])
+        answer = standalone.replay_evidence(
+            archive,
+            work=Path(settings.WORK_DIR),
+            driver=options["driver"],
+            builds=builds(settings.WARGAME_BUILDS),
+        )
         document = answer.document
         lines = (
             [document["error"]]

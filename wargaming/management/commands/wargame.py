@@ -10,6 +10,7 @@ from django.conf import settings
 
 from immune.command import Exit, JSONCommand
 from wargaming import standalone
+from wargaming.building.builder import builds
 from wargaming.engine import Progress
 from wargaming.sandbox import drivers
 
@@ -27,7 +28,11 @@ class Command(JSONCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         answer = standalone.wargame(
-            options["case"], work=Path(settings.WORK_DIR), driver=options["driver"], on_progress=self._tell
+            options["case"],
+            work=Path(settings.WORK_DIR),
+            driver=options["driver"],
+            on_progress=self._tell,
+            builds=builds(settings.WARGAME_BUILDS),
         )
         if options["evidence"] and answer.evidence:
             options["evidence"].write_bytes(answer.evidence)

@@ -1,0 +1,1 @@
+"""Wheels built here, in the sandbox, from source distributions: only where WARGAME_BUILDS allows it."""
