@@ -84,6 +84,7 @@ def apv_list(viewer: Viewer, wanted: Q) -> QuerySet[APV]:
     """
     return (
         APV.objects.filter(within_sight(viewer))
+        .annotate(questioned=questions.is_asked())
         .filter(wanted)
         .annotate(
             round=Subquery(_latest_round(JSONObject(id="pk", state="state"))),

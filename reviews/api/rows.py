@@ -34,6 +34,7 @@ COLUMNS = {
     "remedy_id": "remedy_id",
     "review_id": "round",
     "review_state": "round",
+    "questioned": "questioned",
     "due_at": "due_at",
     "created_at": "created_at",
     "updated_at": "updated_at",

@@ -18,7 +18,6 @@ from immune.aftermath import order_revert
 from immune.models import Aftermath
 from immune.models.aftermaths import BACK, AftermathState
 from immune.people.selectors import Viewer, within_sight
-from immune.people.services import NotPermitted
 from immune.services import Refused
 from reviews.console import untrusted
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, nothing, report, to, viewer
@@ -44,7 +43,7 @@ class AftermathAdmin(ReadOnlyAdmin):
         row = self.found(request, object_id)
         try:
             order_revert(account=account(request), viewer=viewer(request), row=row)
-        except (Refused, NotPermitted) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
         else:
             report(request, messages.SUCCESS, gettext("The revert is being opened as a pull request."))

@@ -76,7 +76,7 @@ class FreezeAdmin(ReadOnlyAdmin):
                 starts_at=starts,
                 ends_at=ends,
             )
-        except (Refused, NotPermitted) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
             return redirect(self.url("changelist"))
         report(request, messages.SUCCESS, gettext("Frozen: decisions are taken, and their merges wait."))
@@ -86,7 +86,7 @@ class FreezeAdmin(ReadOnlyAdmin):
         row = self.found(request, str(object_id))
         try:
             freezes.end_freeze(account=account(request), viewer=viewer(request), row=row)
-        except (Refused, NotPermitted) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
         else:
             report(request, messages.SUCCESS, gettext("The freeze has ended; what it held starts."))
@@ -161,7 +161,7 @@ def label(page: RepositoryAdmin, request: HttpRequest, object_id: str) -> HttpRe
     labels = [one for one in request.POST.get("labels", "").split(",") if one.strip()]
     try:
         services.label_repository(account=account(request), viewer=who, repository=repository, labels=labels)
-    except (Refused, NotPermitted) as error:
+    except Refused as error:
         report(request, messages.ERROR, untrusted.plain(str(error), 400))
     else:
         report(request, messages.SUCCESS, gettext("The labels were set."))

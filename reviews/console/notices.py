@@ -17,7 +17,6 @@ from unfold.decorators import display
 
 from immune.models import Team
 from immune.people.selectors import Viewer
-from immune.people.services import NotPermitted
 from immune.services import Refused
 from reviews.console import untrusted
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, report, to, viewer
@@ -90,7 +89,7 @@ class ChannelAdmin(ReadOnlyAdmin):
                 topics=data.getlist("topic"),
                 pace=data.get("pace", ""),
             )
-        except (NotPermitted, Refused) as error:
+        except Refused as error:
             return self.refused(request, str(error))
         report(request, messages.SUCCESS, gettext("The channel was made."))
         return self.secret_page(request, made, text) if text else redirect(self.url("change", made.pk))
@@ -118,7 +117,7 @@ class ChannelAdmin(ReadOnlyAdmin):
         row = self.found(request, str(object_id))
         try:
             text = services.rotate_secret(account=account(request), viewer=viewer(request), channel=row)
-        except (NotPermitted, Refused) as error:
+        except Refused as error:
             return self.refused(request, str(error))
         return self.secret_page(request, row, text)
 
@@ -126,7 +125,7 @@ class ChannelAdmin(ReadOnlyAdmin):
         row = self.found(request, str(object_id))
         try:
             services.remove_channel(account=account(request), viewer=viewer(request), channel=row)
-        except (NotPermitted, Refused) as error:
+        except Refused as error:
             return self.refused(request, str(error))
         report(request, messages.SUCCESS, gettext("The channel was removed; its address and secret are forgotten."))
         return redirect(self.url("changelist"))
@@ -134,7 +133,7 @@ class ChannelAdmin(ReadOnlyAdmin):
     def changed(self, request: HttpRequest, row: NoticeChannel, ask: Any) -> HttpResponse:
         try:
             ask(viewer(request))
-        except (NotPermitted, Refused) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
         else:
             report(request, messages.SUCCESS, gettext("Done."))
@@ -223,7 +222,7 @@ class NoticeAdmin(ReadOnlyAdmin):
         row = self.found(request, str(object_id))
         try:
             services.redeliver(account=account(request), viewer=viewer(request), notice=row)
-        except (NotPermitted, Refused) as error:
+        except Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
         else:
             report(request, messages.SUCCESS, gettext("It is back in line."))

@@ -24,6 +24,7 @@ from immune.people.services import create_account, create_team, create_token
 from immune.services import mirror_of, register_local, register_remote, request_scan
 from reviews.live.frames import FrameRefused, Seen, frame_of
 from reviews.models import Decision, Review, ReviewState
+from tests.chaos.clients import CHANNELS
 from wargaming.models import Wargame
 
 ON_THE_WAY = (APVStatus.REMEDIATING, APVStatus.WARGAMING, APVStatus.APPROVED)
@@ -227,7 +228,7 @@ def visible() -> dict[str, list[int]]:
             frame = frame_of(event)
         except FrameRefused:
             continue
-        if frame is None:
+        if frame is None or frame.channel not in CHANNELS:
             continue
         positions["ana"].append(frame.position)
         if frame.everyone or frame.repository in own:

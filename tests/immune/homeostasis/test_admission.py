@@ -141,6 +141,7 @@ def test_a_pull_request_opened_for_what_was_superseded_meanwhile_is_closed(cast:
 def test_a_look_keeps_the_state_and_tells_only_of_a_change(cast: Cast) -> None:
     balance.look()
     assert Balance.objects.get().state == "rest"
+    work.run_all("delivery")  # those of the event itself
     balance.look()
     event = Event.objects.filter(kind="balance.moved").get()
     Delivery.objects.create(event=event, handler="x", state="parked")

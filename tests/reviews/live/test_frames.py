@@ -76,4 +76,5 @@ def test_a_truth_is_not_a_number() -> None:
 
 def test_every_shape_uses_a_known_channel_and_only_harmless_ones_are_for_everyone() -> None:
     assert {shape.channel for shape in SHAPES.values()} <= set(CHANNELS)
-    assert {kind for kind, shape in SHAPES.items() if shape.everyone} == {"advisories.synced", "balance.moved"}
+    everyones = {"advisories.synced", "balance.moved", "automatic.armed", "automatic.disarmed"}
+    assert {kind for kind, shape in SHAPES.items() if shape.everyone} == everyones
