@@ -115,6 +115,12 @@ class Processes:
                 self.ended_by_themselves[name] += 1
                 process.start()
 
+    def retire(self, name: str) -> None:
+        """Ends one for good."""
+        process = self.by_name.pop(name)
+        process.kill_tree()
+        process.sweep_away()
+
     def stop(self) -> None:
         for process in self.by_name.values():
             if process.lives:

@@ -244,6 +244,13 @@ class _Game:
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _settle(self) -> None:
+        """Waits for the end of everything, and then once more without beat: a duty may find something to tell at any moment, and
+        who judges wants to see an end."""
+        self._until_quiet()
+        self.processes.retire("beat")
+        self._until_quiet()
+
+    def _until_quiet(self) -> None:
         """Returns when nothing is left to do, twice in a row, or nothing moves any more, or the time is over.
 
         What is left then is a problem. How fast things move depends on the machine; that they move does not.

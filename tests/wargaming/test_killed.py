@@ -26,7 +26,7 @@ from pathlib import Path
 from wargaming.environments.layers import LayerStore
 from wargaming.environments.spec import Lock
 from wargaming.sandbox.runtimes import python_runtime
-LayerStore._install = lambda self, lock, runtime, target: ((target / "half").touch(), print("half", flush=True), input())
+LayerStore._install = lambda self, lock, runtime, target, *_: ((target / "half").touch(), print("half", flush=True), input())
 LayerStore(Path(sys.argv[1])).layer(Lock("PyPI", (("x", "1"),), "x==1"), python_runtime())
 """
 
