@@ -53,5 +53,7 @@ def configure(level: str, style: str) -> dict[str, Any]:
             "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "celery": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
             "kombu": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            # A line for each request to an index would hide what the readings say.
+            "httpx": {"level": "WARNING"},
         },
     }
