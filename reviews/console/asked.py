@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import SimpleListFilter
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,7 +19,6 @@ from django.utils.translation import gettext_lazy as _
 from immune import questions
 from immune.events.actors import Actor
 from immune.models import APV
-from immune.people.services import NotPermitted
 from immune.services import Refused
 from reviews.console import untrusted
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, found_in, report, viewer
@@ -88,8 +86,6 @@ def settle(page: ApvAdmin, request: HttpRequest, object_id: UUID, number: int) -
     person = account(request)
     try:
         questions.settle(actor=Actor.of(person), viewer=viewer(request), question=question, account=person)
-    except NotPermitted as error:
-        raise PermissionDenied from error
     except Refused as error:
         report(request, messages.ERROR, str(error))
     else:
