@@ -114,16 +114,16 @@ def bare_decision(request: HttpRequest) -> HttpResponse:
         )
         review, remedy, head, patch, repository, apv = cursor.fetchone()
         cursor.execute(
-            """INSERT INTO forge_jobs (due_at, owner, attempts, last_error, id, remedy_id, kind, head_commit, round, cause,
+            """INSERT INTO forge_jobs (due_at, held, owner, attempts, last_error, id, remedy_id, kind, head_commit, round, cause,
                arguments, state, reason, message, result, created_at)
-               VALUES (%s, '', 0, '', %s, %s, 'merge_pr', %s, 1, %s, '{}', 'pending', '', '', '{}', %s)""",
+               VALUES (%s, '', '', 0, '', %s, %s, 'merge_pr', %s, 1, %s, '{}', 'pending', '', '', '{}', %s)""",
             [now, job, remedy, head, f"decision:{decision}", now],
         )
         cursor.execute(
             """INSERT INTO hitl_decisions (id, apv_id, apv_code, review_id, decision, justification, comments, modifications,
-               suppress, reviewer_id, reviewer_name, reviewer_email, is_final, action_taken, job_id, head_commit,
+               suppress, reviewer_id, reviewer_name, reviewer_email, is_automatic, is_final, policies, action_taken, job_id, head_commit,
                patch_digest, idempotency_key, request_digest, created_at)
-               VALUES (%s, %s, %s, %s, 'approve', 'Both runs were read.', '', '{}', '{}', NULL, 'Rita', '', true, 'merge_pr',
+               VALUES (%s, %s, %s, %s, 'approve', 'Both runs were read.', '', '{}', '{}', NULL, 'Rita', '', false, true, '[]', 'merge_pr',
                %s, %s, %s, '', '', %s)""",
             [decision, apv, code, review, job, head, patch, now],
         )

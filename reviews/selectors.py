@@ -101,6 +101,36 @@ def apv_by_code(viewer: Viewer, code: str) -> APV | None:
     return apv
 
 
+def round_about(viewer: Viewer, code: str) -> tuple[APV, Review] | None:
+    """The APV a code names or leads to and the latest round that holds for it; None when there is no such round, or not in sight.
+
+    As bare as the services take it: they read what they decide on anew, under a lock.
+    """
+    found = _latest_item(viewer, Q(apv__apv_code=code))
+    if found is None or found.apv.merged_into_id is not None:
+        elder = apv_by_code(viewer, code)
+        found = None if elder is None else _latest_item(viewer, Q(apv=elder))
+    return None if found is None else (found.apv, found.review)
+
+
+def _latest_item(viewer: Viewer, wanted: Q) -> ReviewItem | None:
+    rows = ReviewItem.objects.filter(wanted, within_sight(viewer, "review__repository"))
+    bare = (
+        "apv__apv_code",
+        "apv__merged_into",
+        "review__repository",
+        "review__remedy__strategy",
+        "review__apv",
+        "review__round",
+    )
+    return (
+        rows.select_related("apv", "review__remedy")
+        .only(*bare)
+        .order_by("-review__opened_at", "-review__round")
+        .first()
+    )
+
+
 def latest_reviews(viewer: Viewer, codes: Iterable[str]) -> tuple[list[Review], list[str]]:
     """The latest round about each of these APVs, each round once, most urgent first; and the codes without one in sight.
 

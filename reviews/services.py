@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import Prefetch, prefetch_related_objects
 from django.utils import timezone
 
 from immune.events.actors import POLICY, SYSTEM, Actor
@@ -17,9 +18,9 @@ from immune.models import APV, Account, ForgeJob, Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES, ForgeJobState
 from immune.models.suppressions import Ground
-from immune.people.selectors import Viewer, visible_repositories
+from immune.people.selectors import Viewer, sees
 from immune.suppression.services import suppress_apv
-from immune.transitions import Moved, move_apv
+from immune.transitions import Moved, move_apvs
 from reviews import metrics, rounds
 from reviews.approving import is_last_word
 from reviews.decisions import ACTIONS, FINAL, Asked, complaints
@@ -33,7 +34,7 @@ from reviews.errors import (
     StaleEvidence,
     TooLate,
 )
-from reviews.models import Comment, Decision, Review, ReviewState
+from reviews.models import Comment, Decision, Review, ReviewItem, ReviewState
 from reviews.policies.consulting import advice_now, spoke_columns
 from reviews.transitions import move_review
 
@@ -130,7 +131,7 @@ def decide(
     _sound(review, asked)
     try:
         with act(Actor.of(account)) as log:
-            review = _locked(review)
+            review = _locked_to_decide(review)
             if before := _repeated(account, idempotency_key, digest):
                 return before  # the same request, sent twice at once
             _undecided(review)
@@ -174,7 +175,7 @@ def approve_by_policy(*, review: Review, justification: str) -> Decision:
     version = review.version
     try:
         with act(POLICY) as log:
-            review = _locked(review)
+            review = _locked_to_decide(review)
             _undecided(review)
             _unclaimed_by_others(review, None)
             _fresh(review, asked, version)
@@ -189,11 +190,10 @@ def _write(
     log: Log, account: Account | None, review: Review, asked: Asked, through: APV | None, key: str, digest: str
 ) -> Decision:
     """``account``: the person who decides; None is policy, which may approve and nothing else."""
-    apvs = [item.apv for item in review.items.select_related("apv").order_by("apv__priority", "apv__apv_code")]
+    apvs = [item.apv for item in review.items.all()]
     advice = advice_now(review) if asked.choice == "approve" and review.remedy is not None else None
     final = asked.choice in FINAL and (advice is None or is_last_word(review, account, advice))
-    apv = through if through in apvs else apvs[0]
-    assert apv is not None  # noqa: S101 - a round always holds for at least one APV
+    apv = next((one for one in apvs if one == through), apvs[0])
     spoke = (
         spoke_columns(advice)
         if advice is not None
@@ -267,10 +267,9 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
         # One of several approvals: whoever gives the next must not have to wait for this claim to run out.
         move_review(review, to=ReviewState.PENDING, log=log, why="approved_once", claimed_by=None, claimed_until=None)
     if decision.decision == "approve" and decision.is_final:
-        for apv in apvs:
-            # One of them may have been resolved or set aside since the round opened: the others are approved all the same.
-            if apv.status not in rounds.ENDED:
-                move_apv(apv, to=APVStatus.APPROVED, log=log, why="approved")
+        # One of them may have been resolved or set aside since the round opened: the others are approved all the same.
+        live = [apv for apv in apvs if apv.status not in rounds.ENDED]
+        move_apvs(live, to=APVStatus.APPROVED, log=log, why="approved")
     if decision.decision == "reject" and review.remedy is None and decision.suppress:
         for apv in apvs:
             suppress_apv(
@@ -353,7 +352,7 @@ def _repeated(account: Account, key: str, digest: str) -> Decision | None:
 
 
 def _may(viewer: Viewer, right: str, review: Review) -> None:
-    if not visible_repositories(viewer).filter(pk=review.repository_id).exists():
+    if not sees(viewer, review.repository_id):
         raise NotAllowed("This review is not yours to see.")
     if not viewer.may(right):
         raise NotAllowed("Your role does not permit it.")
@@ -363,11 +362,20 @@ def _locked(review: Review) -> Review:
     """The row as it is now, held until commit, so that what is checked is what is changed.
 
     Without joins: PostgreSQL, having waited for the lock, gives the row anew but what was joined to it as it was before. The
-    remedy is held too, so that no rebase gives it another head between the look and the decision.
+    remedy is held too, so that no rebase gives it another head between the look and the decision; its texts, which may be whole lock
+    files, are left where they are.
     """
     held = Review.objects.select_for_update().get(pk=review.pk)
     if held.remedy_id is not None:
-        held.remedy = Remedy.objects.select_for_update().get(pk=held.remedy_id)
+        held.remedy = Remedy.objects.select_for_update().defer("patch", "changes").get(pk=held.remedy_id)
+    return held
+
+
+def _locked_to_decide(review: Review) -> Review:
+    """As ``_locked``, with the APVs it holds for, most urgent first."""
+    held = _locked(review)
+    items = ReviewItem.objects.select_related("apv").order_by("apv__priority", "apv__apv_code")
+    prefetch_related_objects([held], Prefetch("items", queryset=items))
     return held
 
 
@@ -425,7 +433,7 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
         changed["head_commit"] = {"seen": asked.seen_head, "now": review.head_commit}
     if asked.seen_patch and asked.seen_patch != review.patch_digest:
         changed["patch_digest"] = {"seen": asked.seen_patch, "now": review.patch_digest}
-    if APV.objects.filter(review_items__review=review, status=APVStatus.WARGAMING).exists():
+    if any(item.apv.status == APVStatus.WARGAMING for item in review.items.all()):
         changed["wargames"] = {"seen": "ended", "now": "running"}
     if expected_version is not None and expected_version != review.version:
         changed["version"] = {"seen": expected_version, "now": review.version}

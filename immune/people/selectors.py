@@ -58,6 +58,13 @@ def visible_repositories(viewer: Viewer) -> QuerySet[Repository]:
     return rows if viewer.sees_all else rows.filter(owners__members=viewer.account_id).distinct()
 
 
+def sees(viewer: Viewer, repository: Any) -> bool:
+    """Whether the repository of this id is the viewer's to see. Who sees everything is not looked up."""
+    if viewer.sees_all:
+        return viewer.may("read")
+    return visible_repositories(viewer).filter(pk=repository).exists()
+
+
 def within_sight(viewer: Viewer, path: str = "repository") -> Q:
     """The condition that narrows rows to repositories the viewer may see; ``path`` leads to the repository."""
     if not viewer.may("read"):

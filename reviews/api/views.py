@@ -140,11 +140,10 @@ def _apv(request: Request, code: str) -> APV:
 
 
 def _round(request: Request, code: str) -> tuple[APV, Review]:
-    apv = _apv(request, code)
-    review = selectors.latest_review(viewer(request), apv)
-    if review is None:
+    found = selectors.round_about(viewer(request), named(code))
+    if found is None:
         raise Http404
-    return apv, review
+    return found
 
 
 class Claim(View):
@@ -238,7 +237,7 @@ class Decisions(View):
             idempotency_key=idempotency_key(request),
         )
         return Response(
-            shapes.DecisionShape(_decision(request, decision.pk)).data,
+            shapes.DecisionShape(decision).data,
             status=201,
             headers={"Location": f"/hitl/decisions/{decision.pk}"},
         )

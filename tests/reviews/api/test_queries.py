@@ -96,6 +96,25 @@ def test_the_detail_asks_as_often_for_a_large_round_as_for_a_small_one(cast: Cas
     assert asked(api, round_of(1, "flask")) == asked(api, round_of(6, "jinja2")) == SIGNING_IN + 15
 
 
+def test_a_decision_asks_as_often_for_a_large_round_as_for_a_small_one(cast: Cast) -> None:
+    api = bearer(cast.rita, "read", "decide")
+    api.get("/hitl/reviews/stats")  # the token's use is noted once a minute
+
+    def asked_to_approve(apvs: int, package: str) -> list[str]:
+        review = made.proved_review(cast, apvs=apvs, package=package)
+        code = code_of(review)
+        with CaptureQueriesContext(connection) as found:
+            assert api.decide(review, "approve", code=code).status_code == 201
+        return [query["sql"] for query in found if "SAVEPOINT" not in query["sql"]]
+
+    one, six = asked_to_approve(1, "flask"), asked_to_approve(6, "jinja2")
+    # The round by its code; whether it is in sight; round, remedy and APVs under a lock; the policies; earlier approvals; job,
+    # decision, round, APVs; the last event, the events, what is owed for them.
+    assert len(one) == len(six) == SIGNING_IN + 14
+    texts = [query for query in six if '"remedies"."patch"' in query or '"remedies"."changes"' in query]
+    assert not texts, "a lock file's whole text is read to decide on it"
+
+
 def test_a_campaigns_rows_are_asked_for_as_often_for_many_as_for_one(cast: Cast) -> None:
     api = bearer(cast.rita, "read")
     one, other = campaign_of(cast), campaign_of(cast, apvs=3)
