@@ -146,4 +146,4 @@ def test_a_preview_asks_for_each_row_what_a_decision_would_and_no_more(cast: Cas
             preview(api, *wanted)
         return len(found)
 
-    assert asked(6) - asked(1) == 5 * 4
+    assert asked(6) - asked(1) == 5 * 3
