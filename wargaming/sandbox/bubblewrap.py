@@ -277,6 +277,7 @@ class _BubblewrapWatch:
         self._said = b""
         self._init: int | None = None
         self._init_fd: int | None = None
+        self._in_place = False
 
     def _listen(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -298,19 +299,22 @@ class _BubblewrapWatch:
 
     def look(self, limits: Limits) -> Sample | None:
         self._listen()
-        if self._init is None:
+        if not self._is_in_place():
             return None
-        proc = Path(f"/proc/{self._init}/root/proc")
-        # Until the new root is in place this would be the host's own /proc.
-        if not os.path.isdir(f"/proc/{self._init}/root{SCENARIO_DIR}"):
-            return None
+        proc = f"/proc/{self._init}/root/proc"
         # pid 1 is bubblewrap's own, of a few hundred kB.
         return tree.sample(proc, tree.pids_in(proc), refine_above_mb=0.8 * limits.memory_mb)
 
     def disk(self) -> tuple[float, int] | None:
-        if self._init is None or not os.path.isdir(f"/proc/{self._init}/root{SCENARIO_DIR}"):
+        if not self._is_in_place():
             return None
         return tree.filesystem_use(f"/proc/{self._init}/root{SCRATCH_DIR}")
+
+    def _is_in_place(self) -> bool:
+        """Whether the new root is: until then pid 1's /proc would be the host's own. What is in place stays."""
+        if not self._in_place and self._init is not None:
+            self._in_place = os.path.isdir(f"/proc/{self._init}/root{SCENARIO_DIR}")
+        return self._in_place
 
     def kill(self) -> None:
         self._listen()
