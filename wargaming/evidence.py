@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wargaming.engine import Run, Side, WargameResult
+from wargaming.concluding import Run, Side, WargameResult
 from wargaming.errors import WargameError
 from wargaming.sandbox.base import Trust
 from wargaming.scenarios import Scenario
