@@ -22,6 +22,8 @@ from immune.models.apvs import APVStatus
 from immune.models.remedies import LIVE_REMEDIES
 from immune.slots import Slots, machine_slots
 from immune.transitions import move_apv
+from wargaming.actions.order import DRIVER
+from wargaming.actions.services import at_actions, hand_over
 from wargaming.building.builder import builds
 from wargaming.catalogue import (
     Offered,
@@ -127,9 +129,24 @@ def run(wargame: Wargame, lost: threading.Event) -> None:
         inconclusive(wargame, "scenario_changed", str(error))
         return
     try:
-        _play(wargame, offered, lost)
+        if offered is not None and at_actions(wargame.remedy.repository):
+            _send(wargame, offered, lost)
+        else:
+            _play(wargame, offered, lost)
     finally:
         tidy_layers()
+
+
+def _send(wargame: Wargame, offered: Offered, lost: threading.Event) -> None:
+    """Has it played at GitHub Actions: from here on its ``ActionsRun`` holds it."""
+    try:
+        hand_over(wargame, offered.scenario, workshop(), lost.is_set)
+    except GitError as error:
+        if error.passing:
+            raise
+        inconclusive(wargame, "base_unreadable", error.message, driver=DRIVER)
+    except WargameError as error:
+        inconclusive(wargame, error.reason, str(error), driver=DRIVER)
 
 
 def _play(wargame: Wargame, offered: Offered | None, lost: threading.Event) -> None:
