@@ -164,12 +164,12 @@ class Player:
 
     def __init__(self, folder: Path, order: dict[str, Any]) -> None:
         self.order, self.limits = order, order["limits"]
+        self.files = self._checked_files(folder)
         # Everyone may pass through, and nobody but us may write.
         self.place = Path(tempfile.mkdtemp(prefix="immune-wargame-", dir="/tmp"))
         self.place.chmod(0o755)
         for name in ("scenario", "prefix", "scratch", "status"):
             (self.place / name).mkdir()
-        self.files = self._checked_files(folder)
         for name, content in self.files.items():
             if name.startswith("scenario/"):
                 target = self.place / name
@@ -341,12 +341,14 @@ def play(folder: Path, evidence: Path) -> None:
     kept: dict[str, bytes] = {}
     if not said["not_isolated"]:
         player = Player(folder, order)
-        said["runtime"] = player.runtime()
-        for phase in ("before", "after"):
-            wrong = player.build(phase)
-            said["sides"][phase] = {"wrong": wrong, "observed": [] if wrong else player.observe(phase)}
-        _rounds(player, said, kept)
-        shutil.rmtree(player.place, ignore_errors=True)
+        try:
+            said["runtime"] = player.runtime()
+            for phase in ("before", "after"):
+                wrong = player.build(phase)
+                said["sides"][phase] = {"wrong": wrong, "observed": [] if wrong else player.observe(phase)}
+            _rounds(player, said, kept)
+        finally:
+            shutil.rmtree(player.place, ignore_errors=True)
     for name, data in kept.items():
         (evidence / name).write_bytes(data)
     said["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in kept.items()}
