@@ -18,7 +18,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from wargaming.engine import WargameResult, run_wargame, specs_of
+from wargaming.concluding import WargameResult
+from wargaming.engine import run_wargame, specs_of
 from wargaming.environments.layers import remove_tree
 from wargaming.environments.workshop import Workshop
 from wargaming.sandbox import drivers

@@ -28,7 +28,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from wargaming.engine import PHASES, WargameResult, run_wargame, specs_of
+from wargaming.concluding import PHASES, WargameResult
+from wargaming.engine import run_wargame, specs_of
 from wargaming.environments.layers import remove_tree
 from wargaming.environments.tools import installer_environment, uv_program
 from wargaming.environments.workshop import Workshop

@@ -7,6 +7,7 @@ A value that cannot be read stops the start with the variable's name and the hin
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -61,6 +62,13 @@ def digits(value: str) -> str:
 
 def words(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def repositories(value: str) -> list[str]:
+    found = words(value)
+    if any(name != "*" and not re.fullmatch(r"[\w.-]+/[\w.-]+", name) for name in found):
+        raise ValueError("names such as owner/name, separated by commas, or *")
+    return found
 
 
 def webhook_secrets(value: str) -> list[str]:
@@ -180,6 +188,14 @@ VARIABLES: dict[str, Variable] = {
         "auto",
         one_of("auto", "bubblewrap", "docker", "podman", "limited"),
         "What runs scenarios. auto: the strongest here.",
+    ),
+    "GITHUB_ACTIONS_WARGAMES": Variable(
+        [],
+        repositories,
+        "Repositories at GitHub (owner/name, or * for all) whose scenarios run as GitHub Actions there. Empty: in the sandbox here.",
+    ),
+    "GITHUB_ACTIONS_WAIT_MINUTES": Variable(
+        120, whole(1, 1440), "Minutes until such a run that has not ended is given up. Its wargame could then not tell."
     ),
     "WARGAME_BUILDS": Variable(
         "never",

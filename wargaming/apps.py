@@ -11,8 +11,10 @@ class WargamingConfig(AppConfig):
 
     def ready(self) -> None:
         from immune import work  # noqa: PLC0415 - models are ready only now
+        from wargaming.actions.services import ACTIONS  # noqa: PLC0415
         from wargaming.services import WARGAMES  # noqa: PLC0415
 
-        work.register(WARGAMES)
+        for kind in (WARGAMES, ACTIONS):
+            work.register(kind)
         for name in ("handlers", "metrics", "renewal.registered"):
             import_module(f"wargaming.{name}")

@@ -1,4 +1,4 @@
-"""Running one scenario on two environments and drawing the verdict. No Django: values in, a frozen result out.
+"""Running one scenario on two environments here, in a sandbox. No Django: values in, a frozen result out.
 
 Order: control-before, reproduce-before, control-after, reproduce-after; then the cheap ones again. Everything that
 happened is in the result, whatever the verdict: a wargame that could not tell says why, and what it did see.
@@ -8,48 +8,30 @@ from __future__ import annotations
 
 import json
 import secrets
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from packaging.version import InvalidVersion, Version
-
-from immune.reachability.judging import NOT_KNOWN, Reach
-from wargaming import confidence as scoring
-from wargaming.confidence import Factor, Grounds
+from wargaming.concluding import PHASES, Context, Run, Seen, Side, WargameResult, concluded, read_run, steps_of
 from wargaming.environments.layers import Layer
-from wargaming.environments.spec import EnvironmentSpec, Lock, pin, same_name, split_pin
-from wargaming.environments.wheels import BuiltWheel
+from wargaming.environments.spec import EnvironmentSpec, Lock, pin
 from wargaming.environments.workshop import Built, Workshop
 from wargaming.errors import EnvironmentFailed, SandboxRefused, SandboxUnavailable
-from wargaming.sandbox.base import SCENARIO_DIR, Driver, Ending, Limits, RunResult, RunSpec, Runtime, Trust
+from wargaming.sandbox.base import SCENARIO_DIR, Driver, Limits, RunResult, RunSpec, Runtime, Trust
 from wargaming.scenarios import Scenario
-from wargaming.verdict import (
-    Judgement,
-    Outcome,
-    OwnTests,
-    Verdict,
-    combine_repeats,
-    combine_variants_after,
-    combine_variants_before,
-    decide,
-    read_control,
-    read_reproduce,
-)
+from wargaming.verdict import Outcome
 
 # A run below both is repeated. Processor time rules, so that a busy machine does not change what is repeated.
 CHEAP_CPU_S, CHEAP_S = 1.0, 3.0
-PHASES = ("before", "after")
 
-_OBSERVE_PYTHON = """
+OBSERVE_PYTHON = """
 import json, sys
 sys.path[:] = [path for path in sys.path if not path.endswith("-packages")] + [sys.argv[1]]
 from importlib.metadata import distributions
 print(json.dumps(sorted({(d.metadata["Name"], d.version) for d in distributions(path=[sys.argv[1]])})))
 """
 
-_OBSERVE_NODE = """
+OBSERVE_NODE = """
 const fs = require('fs'), path = require('path'), found = [];
 function look(folder, depth) {
   for (const name of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
@@ -69,19 +51,6 @@ console.log(JSON.stringify(found.map((entry) => entry.slice(1))));
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One recorded run; ``why`` explains an outcome that is not simply what the script said."""
-
-    step: str  # "control" or "reproduce"
-    phase: str  # "before" or "after"
-    variant: str
-    round: int
-    outcome: Outcome
-    why: str
-    result: RunResult | None
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """Something to show while a wargame runs: ``what`` is ``building``, ``running`` or ``ran``."""
 
@@ -91,49 +60,6 @@ class Progress:
     variant: str = ""
     round: int = 0
     outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One environment as it was: asked, locked, and seen from inside."""
-
-    asked: tuple[str, ...]
-    lock: str
-    pins: tuple[tuple[str, str], ...]
-    layer: str
-    observed: tuple[tuple[str, str], ...]
-    reason: str = ""
-    detail: str = ""
-    from_source: tuple[BuiltWheel, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WargameResult:
-    """Everything a wargame found. ``outcomes`` maps ``control_before`` and so on to the combined outcome."""
-
-    scenario_id: str
-    scenario_digest: str
-    verdict: Verdict
-    reason: str
-    detail: str
-    confidence: float
-    factors: tuple[Factor, ...]
-    outcomes: dict[str, Outcome]
-    runs: tuple[Run, ...]
-    before: Side
-    after: Side
-    driver: str
-    runtime: str
-    own_tests: OwnTests
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What is known of the repository around a wargame, for the verdict (own tests) and for confidence."""
-
-    own_tests: OwnTests = OwnTests.NONE
-    reachability: Reach = NOT_KNOWN
-    scenario_accepted: bool = False
 
 
 def specs_of(scenario: Scenario) -> tuple[EnvironmentSpec, EnvironmentSpec]:
@@ -217,16 +143,8 @@ class _Wargame:
 
     # -- running ------------------------------------------------------------------------------------------------------
 
-    def _steps(self) -> list[tuple[str, str, str, str]]:
-        """(phase, step, variant, script) in the order they run."""
-        steps = []
-        for phase in PHASES:
-            steps.append((phase, "control", "main", self.scenario.control))
-            steps += [(phase, "reproduce", variant.id, variant.script) for variant in self.scenario.variants]
-        return steps
-
     def _rounds(self, runtime: Runtime, built: tuple[Built, Built]) -> None:
-        again = self._steps()
+        again = steps_of(self.scenario)
         for number in range(1, self.scenario.repeats + 1):
             cheap = []
             for step in again:
@@ -290,10 +208,10 @@ class _Wargame:
         # No site, no path from outside, nothing required: nothing of the layer runs while its metadata is read.
         if runtime.kind == "node":
             arguments: tuple[str, ...] = (f"{SCENARIO_DIR}/observe.js", place)
-            files = {"observe.js": _OBSERVE_NODE.encode()}
+            files = {"observe.js": OBSERVE_NODE.encode()}
         else:
             arguments = ("-I", "-S", f"{SCENARIO_DIR}/observe.py", place)
-            files = {"observe.py": _OBSERVE_PYTHON.encode()}
+            files = {"observe.py": OBSERVE_PYTHON.encode()}
         result = self.driver.run(RunSpec(runtime, arguments, layer.path, files, trust=Trust.SHIPPED))
         if result.exit_code != 0:
             return None
@@ -302,143 +220,31 @@ class _Wargame:
         except ValueError:
             return None
 
-    # -- concluding ---------------------------------------------------------------------------------------------------
-
-    def _combined(self) -> dict[str, Outcome]:
-        outcomes: dict[str, Outcome] = {}
-        for phase in PHASES:
-            controls = [run.outcome for run in self.runs if (run.step, run.phase) == ("control", phase)]
-            outcomes[f"control_{phase}"] = combine_repeats(controls)
-            each = [
-                combine_repeats(
-                    [r.outcome for r in self.runs if (r.step, r.phase, r.variant) == ("reproduce", phase, variant.id)]
-                )
-                for variant in self.scenario.variants
-            ]
-            combine = combine_variants_before if phase == "before" else combine_variants_after
-            outcomes[f"reproduce_{phase}"] = combine(each)
-        return outcomes
-
-    def _judge(
-        self, outcomes: dict[str, Outcome], built: tuple[Built, Built], seen: tuple[str | None, str | None]
-    ) -> tuple[Judgement, str]:
-        def inconclusive(reason: str, detail: str) -> tuple[Judgement, str]:
-            return Judgement(Verdict.INCONCLUSIVE, reason), detail
-
-        for phase, side in zip(PHASES, built, strict=True):
-            if side.layer is None:
-                return inconclusive(side.reason, f"environment {phase}: {side.detail}")
-        if self.refusal is not None:
-            return inconclusive(*self.refusal)
-        if self.cancelled is not None and self.cancelled():
-            return inconclusive("cancelled", "the wargame was cancelled")
-        for phase, spec, version in zip(PHASES, self.specs, seen, strict=True):
-            asked = _asked_version(spec, self.scenario.package)
-            if version is None:
-                return inconclusive("version_not_observed", f"{phase}: {self.scenario.package} was not seen inside")
-            if asked and not _equal_versions(asked, version):
-                return inconclusive("version_mismatch", f"{phase}: asked for {asked}, seen inside {version}")
-        judgement = decide(
-            outcomes["control_before"],
-            outcomes["reproduce_before"],
-            outcomes["control_after"],
-            outcomes["reproduce_after"],
-            self.context.own_tests,
-        )
-        return judgement, self._explanation(judgement)
-
-    def _explanation(self, judgement: Judgement) -> str:
-        for run in self.runs:
-            if (
-                judgement.verdict is Verdict.INCONCLUSIVE
-                and run.why
-                and judgement.reason.startswith(f"{run.step}_{run.phase}")
-            ):
-                return f"{run.step} {run.phase}: {run.why}"
-        return ""
-
     def _result(
         self,
         runtime: Runtime | None,
         built: tuple[Built, Built],
         observed: tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]],
     ) -> WargameResult:
-        outcomes = self._combined()
-        seen = (self._seen(observed[0]), self._seen(observed[1]))
-        judgement, detail = self._judge(outcomes, built, seen)
-        grounds = Grounds(
-            protocol=self.scenario.protocol,
-            observed_from_outside=self.scenario.observed_from_outside,
-            shipped=self.scenario.trust is Trust.SHIPPED,
-            accepted=self.context.scenario_accepted,
-            variants=len(self.scenario.variants),
-            fewest_repeats=self._fewest_repeats(),
-            controls_pass=outcomes["control_before"] is Outcome.PASS and outcomes["control_after"] is Outcome.PASS,
-            own_tests=self.context.own_tests,
-            versions_observed=None not in seen,
-            highest_share_of_a_limit=max(
-                (share for run in self.runs if run.result for share in run.result.shares().values()), default=1.0
-            ),
-            driver=self.driver.name,
-            driver_strength=self.driver.strength,
-            reachability=self.context.reachability.value,
-            reachability_source=self.context.reachability.source,
-            built_here=tuple(dict.fromkeys(wheel.said for side in built for wheel in side.from_source)),
+        return concluded(
+            Seen(
+                scenario=self.scenario,
+                before=_side(self.specs[0], built[0], observed[0]),
+                after=_side(self.specs[1], built[1], observed[1]),
+                runs=tuple(self.runs),
+                driver=self.driver.name,
+                driver_strength=self.driver.strength,
+                runtime=runtime.describe if runtime else "",
+                context=self.context,
+                refusal=self.refusal,
+                stopped=self.cancelled is not None and self.cancelled(),
+            )
         )
-        listed = scoring.factors(grounds)
-        return WargameResult(
-            scenario_id=self.scenario.id,
-            scenario_digest=self.scenario.digest,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            detail=detail,
-            confidence=scoring.confidence(judgement.verdict, listed),
-            factors=listed,
-            outcomes=outcomes,
-            runs=tuple(self.runs),
-            before=_side(self.specs[0], built[0], observed[0]),
-            after=_side(self.specs[1], built[1], observed[1]),
-            driver=self.driver.name,
-            runtime=runtime.describe if runtime else "",
-            own_tests=self.context.own_tests,
-        )
-
-    def _seen(self, observed: tuple[tuple[str, str], ...]) -> str | None:
-        wanted = same_name(self.scenario.ecosystem, self.scenario.package)
-        return next((v for name, v in observed if same_name(self.scenario.ecosystem, name) == wanted), None)
-
-    def _fewest_repeats(self) -> int:
-        counts: dict[tuple[str, str, str], int] = {}
-        for run in self.runs:
-            key = (run.step, run.phase, run.variant)
-            counts[key] = counts.get(key, 0) + 1
-        return min(counts.values(), default=0)
 
 
 def _cheap(result: RunResult) -> bool:
     cpu_s = result.usage.cpu_s if result.usage.cpu_s is not None else result.seconds
     return not result.cut_short and result.seconds < CHEAP_S and cpu_s < CHEAP_CPU_S
-
-
-def read_run(step: str, result: RunResult, nonce: str = "") -> tuple[Outcome, str]:
-    """The outcome of one run and, where it is not what the script said, why."""
-    if result.ending in {Ending.WALL_TIME, Ending.CPU_TIME}:
-        return Outcome.TIMEOUT, f"ended at its limit: {result.ending}"
-    if result.ending is Ending.NOT_STARTED:
-        return Outcome.ERROR, f"the sandbox did not start it: {result.detail[-300:]}"
-    if result.cut_short:
-        return Outcome.ERROR, f"ended at its limit: {result.ending}"
-    if result.ending is Ending.SIGNALLED:
-        # Not by us: the kernel's own killer, or a crash. A crashing control is a failing one.
-        crashed = step == "control" and result.signal != signal.SIGKILL
-        return Outcome.FAIL if crashed else Outcome.ERROR, f"ended by signal {result.signal}"
-    read = read_control if step == "control" else read_reproduce
-    outcome = read(result.exit_code, result.last_line, nonce=nonce)
-    if outcome in {Outcome.ABSENT, Outcome.PASS, Outcome.FAIL} and result.limit_hits:
-        return Outcome.ERROR, f"said {outcome}, but reached a limit: {', '.join(result.limit_hits)}"
-    if outcome in {Outcome.ERROR, Outcome.FAIL}:
-        return outcome, f"exit {result.exit_code}, last line {result.last_line[:200]!r}"
-    return outcome, ""
 
 
 def _side(spec: EnvironmentSpec, built: Built, observed: tuple[tuple[str, str], ...]) -> Side:
@@ -453,19 +259,3 @@ def _side(spec: EnvironmentSpec, built: Built, observed: tuple[tuple[str, str], 
         detail=built.detail,
         from_source=built.from_source,
     )
-
-
-def _asked_version(spec: EnvironmentSpec, package: str) -> str:
-    wanted = same_name(spec.ecosystem, package)
-    for text in spec.requirements:
-        name, version = split_pin(spec.ecosystem, text)
-        if same_name(spec.ecosystem, name.partition("[")[0]) == wanted:
-            return version
-    return ""
-
-
-def _equal_versions(one: str, other: str) -> bool:
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return one == other

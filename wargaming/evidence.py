@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wargaming.engine import Run, Side, WargameResult
+from wargaming.concluding import Run, Side, WargameResult
 from wargaming.errors import WargameError
 from wargaming.sandbox.base import Trust
 from wargaming.scenarios import Scenario
@@ -58,9 +58,10 @@ def evidence_bundle(
     tools: Mapping[str, str],
     binding: Binding | None = None,
     accepted: bool = False,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> bytes:
     """The archive of one wargame; ``tools`` maps a tool's name to its version, ``accepted`` says that somebody stood for the
-    scenario (the project itself, or a second person) when it ran."""
+    scenario (the project itself, or a second person) when it ran. ``elsewhere``: where it ran, when that was not here."""
     entries: dict[str, bytes] = {f"scenario/{name}": data for name, data in scenario.files.items()}
     entries |= {"locks/before": result.before.lock.encode(), "locks/after": result.after.lock.encode()}
     runs = []
@@ -84,6 +85,7 @@ def evidence_bundle(
         "environments": {"before": _side(result.before), "after": _side(result.after)},
         "driver": result.driver,
         "runtime": result.runtime,
+        "elsewhere": dict(elsewhere or {}),
         "tools": dict(tools),
         "runs": runs,
         "own_tests": result.own_tests,

@@ -152,6 +152,65 @@ class Wargame(Work):
 COUNTING = models.Q(retry__isnull=True, superseded=False)
 
 
+class ActionsStep(models.TextChoices):
+    """What is to be done next for a wargame at GitHub Actions."""
+
+    PUSH = "push", _("writing its branch")
+    FIND = "find", _("waiting for its run")
+    WATCH = "watch", _("running at GitHub")
+    TIDY = "tidy", _("removing its branch")
+
+
+class ActionsState(models.TextChoices):
+    PENDING = "pending", _("queued")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+class ActionsRun(Work):
+    """A wargame that is played at GitHub Actions: what was ordered, where it stands, and what is to be done next.
+
+    While it lasts its wargame is ``running`` and held by it (``holder``), without a lease: nobody waits there meanwhile.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    wargame = models.OneToOneField(Wargame, on_delete=models.CASCADE, related_name="actions_run")
+    state = models.CharField(_("state"), max_length=10, choices=ActionsState, default=ActionsState.PENDING)
+    step = models.CharField(_("step"), max_length=10, choices=ActionsStep, default=ActionsStep.PUSH)
+    correlation = models.CharField(_("correlation id"), max_length=40, unique=True)
+    nonce = models.CharField(max_length=80)
+    order = models.TextField(help_text=_("The order as it was written onto the branch, JSON"))
+    locks = models.JSONField(help_text=_("The locks of both sides"))
+    branch = models.CharField(_("branch"), max_length=200)
+    commit = models.CharField(_("commit"), max_length=64, blank=True)
+    run_id = models.BigIntegerField(_("run at GitHub"), null=True, blank=True)
+    run_url = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(_("ordered"), default=timezone.now)
+    pushed_at = models.DateTimeField(_("pushed"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+
+    class Meta:
+        db_table = "wargame_actions_runs"
+        indexes = [models.Index(fields=["state", "due_at"], name="ix_wargame_actions_due")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=ActionsState.values), name="wargame_actions_runs_state_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(step__in=ActionsStep.values), name="wargame_actions_runs_step_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wargame_id} at {self.branch}"
+
+    @property
+    def holder(self) -> str:
+        """The name under which it holds its wargame."""
+        return f"actions:{self.pk}"
+
+
 class OrderKind(models.TextChoices):
     CANCEL = "cancel", _("cancel")
     RETRY = "retry", _("retry")

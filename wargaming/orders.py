@@ -17,6 +17,7 @@ from immune.transitions import move_apv
 from wargaming import services
 from wargaming.errors import OrderNotAllowed, OrderRefused, OrderTooLate
 from wargaming.models import OrderKind, Wargame, WargameOrder, WargameState
+from wargaming.outcome import queue_again
 
 LONGEST_REASON = 2000
 ENDED = (WargameState.FINISHED, WargameState.CANCELLED)
@@ -72,7 +73,7 @@ def again_locked(log: Log, wargame: Wargame) -> Wargame:
 
 def prove_again(log: Log, remedy: Remedy, wargame: Wargame) -> Wargame:
     """Queues it, and takes the APVs of the remedy out of review until it has ended."""
-    again = services.queue_again(log, wargame)
+    again = queue_again(log, wargame)
     back_to_wargaming(log, remedy)
     return again
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wargaming.engine import Progress, WargameResult, run_wargame, specs_of
+from wargaming.concluding import WargameResult
+from wargaming.engine import Progress, run_wargame, specs_of
 from wargaming.environments.locks import checked_lock
 from wargaming.environments.tools import uv_program
 from wargaming.environments.workshop import MakesBuilder, Workshop

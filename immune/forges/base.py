@@ -37,6 +37,7 @@ class Refusal(StrEnum):
     CONFLICT = "conflict"
     NOT_MERGEABLE = "not_mergeable"
     PROTECTED = "branch_protected"
+    WORKFLOWS = "workflow_permission"
     CHECKS_MISSING = "required_checks"
     REVIEW_REQUIRED = "review_required"
     MERGE_QUEUE = "merge_queue_required"

@@ -101,6 +101,10 @@ class GitHubForge:
     def ensure_branch(self, request: base.BranchRequest) -> Answer[base.Branch]:
         return self._told(lambda: self.branches.ensure(request))
 
+    def branch_head(self, name: str) -> Answer[str | None]:
+        """The commit a branch stands at now, None where there is no such branch."""
+        return self._told(lambda: Done(self.branches.head(name)))
+
     def delete_branch(self, name: str, expected_commit: str) -> Answer[None]:
         def delete() -> Answer[None]:
             git.check_branch_name(name)

@@ -20,7 +20,8 @@ MAX_ARTIFACT = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """A run. ``conclusion`` is None until it has ended; only then does ``ended`` hold."""
+    """A run. ``conclusion`` is None until it has ended; only then does ``ended`` hold. ``title``: what its ``run-name`` gave it;
+    ``attempt``: more than 1 once somebody had it run again."""
 
     id: int
     branch: str
@@ -29,6 +30,8 @@ class WorkflowRun:
     ended: bool
     conclusion: str | None
     url: str
+    title: str = ""
+    attempt: int = 1
 
 
 class WorkflowRuns:
@@ -38,8 +41,8 @@ class WorkflowRuns:
         self.session = session
         self.path = f"/repos/{quote(full_name)}"
 
-    def find(self, branch: str, head_commit: str, workflow: str) -> Answer[WorkflowRun]:
-        """The run of the workflow file ``workflow`` that this commit on this branch started.
+    def find(self, branch: str, head_commit: str, workflow: str, title: str = "") -> Answer[WorkflowRun]:
+        """The run of the workflow file ``workflow`` that this commit on this branch started, with this title where one is given.
 
         Failed (pending) while GitHub shows none yet. Several (somebody asked for a re-run): the first one counts.
         """
@@ -47,7 +50,9 @@ class WorkflowRuns:
         def find() -> Answer[WorkflowRun]:
             asked: dict[str, str | int] = {"branch": branch, "head_sha": head_commit, "event": "push", "per_page": 100}
             listed = self.session.get(f"{self.path}/actions/runs", **asked)["workflow_runs"]
-            runs = [run for run in map(_shown, listed) if (run.head_commit, run.path) == (head_commit, workflow)]
+            wanted = (branch, head_commit, workflow)
+            runs = [run for run in map(_shown, listed) if (run.branch, run.head_commit, run.path) == wanted]
+            runs = [run for run in runs if title in ("", run.title)]
             if not runs:
                 return Failed(Failure.PENDING, "GitHub shows no run of the workflow yet")
             return Done(min(runs, key=lambda run: run.id))
@@ -84,6 +89,8 @@ def _shown(run: dict[str, Any]) -> WorkflowRun:
         ended=ended,
         conclusion=str(run["conclusion"]) if ended and run["conclusion"] else None,
         url=str(run["html_url"]),
+        title=str(run.get("display_title") or ""),
+        attempt=int(run.get("run_attempt") or 1),
     )
 
 

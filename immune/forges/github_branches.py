@@ -18,6 +18,8 @@ from immune.forges.base import Answer, Done, Failed, Failure, Refusal, Refused, 
 from immune.forges.git_objects import Entry
 from immune.forges.github_session import Session, Stopped
 
+WORKFLOWS = ".github/workflows/"
+
 
 class Branches:
     """The branches of one repository (``path``: /repos/owner/name)."""
@@ -108,7 +110,11 @@ class Branches:
                 body = {"content": base64.b64encode(content).decode(), "encoding": "base64"}
                 entry["sha"] = self._made(f"{self.path}/git/blobs", body)
             entries.append(entry)
-        tree = self._made(f"{self.path}/git/trees", {"base_tree": base_tree, "tree": entries})
+        written = self.session.write("POST", f"{self.path}/git/trees", {"base_tree": base_tree, "tree": entries})
+        if written.status in (403, 404) and any(path.startswith(WORKFLOWS) for path in request.changes):
+            # The files themselves were just taken. GitHub says 404 of a tree whose workflows a token may not write.
+            raise Stopped(_no_workflows(written.message))
+        tree = str(self.session.need(written, 201).data["sha"])
         if tree != planned.tree:
             raise Stopped(Failed(Failure.UNREADABLE_ANSWER, "GitHub wrote other files than it was given"))
         when = request.when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -138,8 +144,18 @@ class Branches:
         if made.status == 422 and "cannot lock ref" in made.message.lower():
             message = f"another branch occupies the name {request.name}"
             return Refused(Refusal.BRANCH_NAME_TAKEN, message, Retry.AFTER_REVIEW, detail=made.message)
+        if made.status in (403, 404, 422) and "workflow" in made.message.lower():
+            return _no_workflows(made.message)
         self.session.need(made, 200, 201)
         return Done(base.Branch(request.name, commit))
+
+
+def _no_workflows(said: str) -> Refused:
+    message = (
+        "GitHub lets our account write no workflow files: give the token the scope workflow (fine-grained: Workflows, read and"
+        " write), or the App the permission Workflows"
+    )
+    return Refused(Refusal.WORKFLOWS, message, Retry.LATER, detail=said)
 
 
 def _branch_moved(name: str) -> Refused:

@@ -16,7 +16,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 
 from immune.forges.base import Failed, Forge, PullState, Refused, VerdictReport
+from immune.forges.github import GitHubForge
 from immune.forges.github_access import GitHubConfig, github_forge, installation_of, session_of
+from immune.forges.github_actions import WorkflowRuns
 from immune.forges.github_session import Account, AppCredentials, Stopped
 from immune.forges.local import LocalForge, StoredPull
 from immune.git import Identity
@@ -47,14 +49,40 @@ def forge_of(repository: Repository) -> Forge:
     """
     if repository.forge == ForgeKind.LOCAL:
         return LocalForge(mirror_of(repository), RowStore(repository), MERGER)
-    # Markers tell our own earlier work from what strangers write; the key must outlive every process and never leave.
-    key = hmac.new(settings.SECRET_KEY.encode(), b"github markers", hashlib.sha256).digest()
     reviewer = replace(_bare_account(), token=settings.GITHUB_REVIEWER_TOKEN, app=None)
-    config = GitHubConfig(_account(repository), (key,), reviewer if settings.GITHUB_REVIEWER_TOKEN else None)
+    config = GitHubConfig(_account(repository), (_marker_key(),), reviewer if settings.GITHUB_REVIEWER_TOKEN else None)
     try:
         return github_forge(config, full_name_of(repository), merge_queue=repository.merge_queue)
     except ValueError as error:
         raise ForgeNotConfigured(f"{repository.location}: {error}") from error
+
+
+# What our App needs beyond merging to have a wargame played at GitHub Actions; asked for only where that is done.
+_ACTIONS = (("contents", "write"), ("workflows", "write"), ("actions", "read"))
+
+
+def actions_of(repository: Repository) -> tuple[GitHubForge, WorkflowRuns]:
+    """The forge of a repository at GitHub with the rights to write a workflow onto a branch of its own, and the runs there.
+
+    May ask GitHub, like ``forge_of``. Raises ForgeNotConfigured (also where it does not lie at GitHub), ForgeUnavailable.
+    """
+    if repository.forge != ForgeKind.GITHUB:
+        raise ForgeNotConfigured(f"{repository.location} does not lie at GitHub")
+    account = _account(repository)
+    if account.app is not None:
+        account = replace(account, app=replace(account.app, permissions=_ACTIONS))
+    full_name = full_name_of(repository)
+    try:
+        return github_forge(GitHubConfig(account, (_marker_key(),)), full_name), WorkflowRuns(
+            session_of(account), full_name
+        )
+    except ValueError as error:
+        raise ForgeNotConfigured(f"{repository.location}: {error}") from error
+
+
+def _marker_key() -> bytes:
+    """Tells our own earlier work from what strangers write; it must outlive every process and never leave."""
+    return hmac.new(settings.SECRET_KEY.encode(), b"github markers", hashlib.sha256).digest()
 
 
 def fetch_token(repository: Repository) -> str:

@@ -50,6 +50,7 @@ WORDS: dict[str, type_of_text] = {
     **dict((*Severity.choices, *Verdict.choices)),
     "shipped": _("scenario of the library"),
     "accepted": _("attached scenario that a second person accepted"),
+    "at_actions": _("scenario run at GitHub Actions"),
     "unvouched": _("scenario that nobody else stands for"),
     "without_scenario": _("without a scenario"),
     "major": _("major"),

@@ -20,7 +20,7 @@ from reviews.console.queue import share_bar
 from reviews.templatetags.console import shown_line
 from wargaming import orders
 from wargaming.errors import OrderNotAllowed, OrderRefused
-from wargaming.models import Run, Wargame
+from wargaming.models import ActionsRun, Run, Wargame
 
 
 class WargameAdmin(ReadOnlyAdmin):
@@ -34,7 +34,7 @@ class WargameAdmin(ReadOnlyAdmin):
         return Wargame.objects.filter(within_sight(viewer, "apv__repository")).select_related("apv__repository")
 
     def detail_rows(self, viewer: Viewer) -> QuerySet[Wargame]:
-        return self.rows(viewer).select_related("remedy", "retry_of").prefetch_related("runs", "orders")
+        return self.rows(viewer).select_related("remedy", "retry_of", "actions_run").prefetch_related("runs", "orders")
 
     def own_urls(self) -> list[URLPattern]:
         return [
@@ -117,6 +117,7 @@ class WargameAdmin(ReadOnlyAdmin):
                     *self._line_of_retries(row),
                 ),
             ),
+            *self._at_github(row),
             Section(
                 _("Asked for by people"),
                 columns=(_("at"), _("what"), _("by"), _("reason")),
@@ -145,6 +146,23 @@ class WargameAdmin(ReadOnlyAdmin):
                 rows=[self._run(run) for run in row.runs.all()],
             ),
         )
+
+    def _at_github(self, row: Wargame) -> list[Section]:
+        at: ActionsRun | None = getattr(row, "actions_run", None)
+        if at is None:
+            return []
+        facts = (
+            Fact(_("state"), at.get_state_display()),
+            Fact(_("step"), at.get_step_display()),
+            Fact(_("run at GitHub"), at.run_url, "external"),
+            Fact(_("branch"), at.branch),
+            Fact(_("commit"), at.commit),
+            Fact(_("correlation id"), at.correlation),
+            Fact(_("ordered"), at.created_at, "when"),
+            Fact(_("pushed"), at.pushed_at, "when"),
+            Fact(_("last error"), at.last_error, "text"),
+        )
+        return [Section(_("At GitHub Actions"), facts)]
 
     def _line_of_retries(self, row: Wargame) -> list[Fact]:
         after = Wargame.objects.filter(retry_of=row.pk).first()

@@ -17,6 +17,7 @@ from reviews.models import Review, Rule, RuleKind, RuleVersion
 from reviews.policy.content import digest, policy_of
 from reviews.policy.engine import DEFAULT, Advice, Outcome, Policy, advise
 from reviews.policy.facts import REACHABILITIES, SEVERITIES, Facts, Proof, Use, weakest_proof, worst_of
+from wargaming.actions.order import DRIVER as AT_ACTIONS
 from wargaming.models import Wargame
 from wargaming.speaking import counts, speaking, vouched
 
@@ -140,6 +141,8 @@ def _proof(wargame: Wargame) -> str:
         return Proof.WITHOUT_SCENARIO
     if not vouched(wargame):
         return Proof.UNVOUCHED
+    if wargame.driver == AT_ACTIONS:
+        return Proof.AT_ACTIONS
     return Proof.ACCEPTED if wargame.accepted else Proof.SHIPPED
 
 

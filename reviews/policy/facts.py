@@ -21,6 +21,9 @@ class Proof(StrEnum):
 
     SHIPPED = "shipped"  # a scenario of the shipped library
     ACCEPTED = "accepted"  # one that was attached, and a second person accepted
+    AT_ACTIONS = (
+        "at_actions"  # either of them, but run at GitHub Actions: its evidence was written beside what was tried
+    )
     UNVOUCHED = "unvouched"  # one that nobody but its author stands for
     WITHOUT_SCENARIO = "without_scenario"  # what can be run without one
 

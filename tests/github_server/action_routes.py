@@ -1,8 +1,11 @@
-"""Workflow runs and their artifacts: started by a push that brings a workflow, ended by the test."""
+"""Workflow runs and their artifacts: started by a push that brings a workflow, played (``runner``) or ended by the test."""
 
+import fnmatch
 import io
 import zipfile
 from dataclasses import dataclass, field
+
+import yaml
 
 from immune import git
 from tests.github_server.git_routes import REPO, repository_shape, user_shape
@@ -14,7 +17,7 @@ FOLDER = ".github/workflows/"
 
 @dataclass
 class Run:
-    """One run of a workflow. ``artifacts``: name → zip archive."""
+    """One run of a workflow. ``artifacts``: name → (id, zip archive); ``attempt``: how often it was run."""
 
     id: int
     branch: str
@@ -24,14 +27,29 @@ class Run:
     status: str = "queued"
     conclusion: str | None = None
     artifacts: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    title: str = ""
+    attempt: int = 1
 
 
 def start_runs(call: Call, repo: Repository, ref: str, commit: str) -> None:
     """Queue a run for each workflow in the commit that starts on push, as GitHub does."""
     branch = ref.removeprefix("refs/heads/")
     for entry in git.list_tree(repo.mirror, commit):
-        if entry.path.startswith(FOLDER) and b"push" in git.read_file(repo.mirror, commit, entry.path):
-            repo.runs.append(Run(call.world.new_id(), branch, commit, entry.path, call.caller))
+        if not entry.path.startswith(FOLDER):
+            continue
+        workflow = yaml.safe_load(git.read_file(repo.mirror, commit, entry.path))
+        if _starts(workflow, branch):
+            title = str(workflow.get("run-name", ""))
+            repo.runs.append(Run(call.world.new_id(), branch, commit, entry.path, call.caller, title=title))
+
+
+def _starts(workflow: dict, branch: str) -> bool:
+    """Whether a push to this branch starts it. YAML 1.1 reads the word ``on`` as true."""
+    events = workflow.get("on", workflow.get(True))
+    if not isinstance(events, dict):
+        return "push" in events
+    patterns = (events.get("push") or {}).get("branches", ["*"]) if "push" in events else []
+    return any(fnmatch.fnmatch(branch, pattern) for pattern in patterns)
 
 
 ON_PUSH.append(start_runs)
@@ -41,11 +59,21 @@ def finish(world, run: Run, conclusion: str, **files: bytes) -> None:
     """End a run; ``files`` become one artifact named ``evidence``."""
     run.status, run.conclusion = "completed", conclusion
     if files:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        run.artifacts["evidence"] = (world.new_id(), packed.getvalue())
+        keep(world, run, "evidence", packed(files))
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return whole.getvalue()
+
+
+def keep(world, run: Run, name: str, archive: bytes) -> None:
+    """What a run leaves behind."""
+    run.artifacts[name] = (world.new_id(), archive)
 
 
 def _run_shape(call: Call, repo: Repository, run: Run) -> dict:
@@ -54,6 +82,8 @@ def _run_shape(call: Call, repo: Repository, run: Run) -> dict:
         "id": run.id,
         "name": run.path.removeprefix(FOLDER),
         "node_id": f"WFR_{run.id}",
+        "display_title": run.title or "Their commit",
+        "run_attempt": run.attempt,
         "head_branch": run.branch,
         "head_sha": run.head,
         "path": run.path,

@@ -206,6 +206,9 @@ def get_tree(call: Call):
 def create_tree(call: Call):
     repo = call.changed()
     changes: dict[str, dict] = {one["path"]: one for one in call.body["tree"]}
+    if not call.caller.workflows and any(path.startswith(".github/workflows/") for path in changes):
+        # So it says it, to a token without the scope and to an App without the permission.
+        raise Answer(403, "Resource not accessible by integration") if call.caller.app else Answer(404, "Not Found")
     sha = _written(repo, call.body.get("base_tree"), changes)
     url = f"{call.base_url}/repos/{call.full_name}/git"
     return 201, {"sha": sha, "url": f"{url}/trees/{sha}", "truncated": False, "tree": []}

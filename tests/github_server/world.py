@@ -28,12 +28,13 @@ class Answer(Exception):
 
 @dataclass
 class Account:
-    """A user or an App's bot. ``app``: the slug of the App it belongs to."""
+    """A user or an App's bot. ``app``: the slug of the App it belongs to; ``workflows``: whether it may write workflow files."""
 
     id: int
     login: str
     app: str = ""
     app_id: int = 0
+    workflows: bool = True
 
 
 @dataclass

@@ -101,7 +101,7 @@ def escalated(cast: Cast, review: Review) -> None:
 
 
 def ran_elsewhere(cast: Cast, review: Review) -> None:
-    review.remedy.wargames.update(driver="github_actions")
+    review.remedy.wargames.update(driver="github-actions")
 
 
 def ran_within_limits_only(cast: Cast, review: Review) -> None:

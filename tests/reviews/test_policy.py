@@ -172,6 +172,7 @@ def test_no_policy_recommends_what_is_not_proved(weakest):
     [
         {"vouched": False},
         {"counts": False},
+        {"proof": "at_actions"},
         {"proof": "unvouched"},
         {"proof": "without_scenario"},
         {"proof": ""},

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from wargaming.engine import Context, Progress, run_wargame, specs_of
+from wargaming.concluding import Context
+from wargaming.engine import Progress, run_wargame, specs_of
 from wargaming.environments.spec import EnvironmentSpec
 from wargaming.sandbox.base import Trust
 from wargaming.sandbox.limited import LimitedDriver

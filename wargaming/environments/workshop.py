@@ -96,6 +96,12 @@ class Workshop:
                 built_base = _failed(error)
         return built_base, built_head
 
+    def locks(self, base: EnvironmentSpec, head: EnvironmentSpec) -> tuple[Lock, Lock]:
+        """Both sides resolved as ``build`` does, and not installed. Raises ``EnvironmentFailed``."""
+        runtime = self.runtime(base.ecosystem)
+        base_lock = self._resolved(base, runtime)
+        return base_lock, self._resolved(head, runtime, base_lock)
+
     def _one(self, spec: EnvironmentSpec) -> Built:
         try:
             runtime = self.runtime(spec.ecosystem)
