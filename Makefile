@@ -5,6 +5,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format openapi bench chaos load stack password reset lock clean
 
+# Some images set this for their own size's sake; here every command would compile Django and all its company anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first interpreter that really is new enough: a name on PATH may be a shim without a Python behind it.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
