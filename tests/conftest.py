@@ -21,6 +21,12 @@ def pytest_unconfigure() -> None:
     leases.end_run()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first, so that none is left alone on one core at the end; those have groups."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 def provided(kind: str) -> Lease:
     """The run's server; a missing one fails every test that needs it, with the line that says what to do."""
     try:
