@@ -151,7 +151,7 @@ class World:
             assert self._agent.stdout is not None
             self._agent.stdin.close()
             self._agent.stdout.close()
-            self._agent.wait(10)
+            self._agent.wait(120)  # it ends at once, but a busy machine may not let it
 
 
 def _template(kind: str, make: Callable[[Path], str]) -> str:
