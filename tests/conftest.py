@@ -9,14 +9,22 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.environment import ROOT, worker
 from tests.github_server.description import DescriptionMissing, _fetch
 from tests.servers import Lease, MissingError, database, lease, leases, program, redis_database, vhost
+from tests.worlds import postgresql_copy, sqlite_copy
 
 
 def pytest_unconfigure() -> None:
     leases.end_run()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first, so that none is left alone on one core at the end; those have groups."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def provided(kind: str) -> Lease:
@@ -32,6 +40,23 @@ def found(name: str) -> Path:
         return program(name)
     except MissingError as missing:
         pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Puts a copy of the run's migrated database where Django would make this process's test database and migrate it."""
+    name = connection.creation._get_test_db_name()
+    if connection.vendor == "sqlite":
+        sqlite_copy(Path(name))
+    else:
+        provided("postgresql")
+        postgresql_copy(name)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Django takes the copy and applies what it lacks, which is nothing. It goes with the run's folder or its server's keeper."""
+    return True
 
 
 @pytest.fixture(scope="session")

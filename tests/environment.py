@@ -6,6 +6,7 @@ The developer's own settings (shell, `.env`) must not reach the tests, and nothi
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from config.env import VARIABLES
@@ -24,6 +25,9 @@ def prepare() -> Path:
         # Where DATABASE_URL names a server both must be set; nothing is protected by these.
         os.environ["SECRET_KEY"] = "tests-" + "s" * 48
         os.environ["CHECKPOINT_KEY"] = "tests-" + "c" * 48
+        # The suite starts some hundred processes; without kept bytecode each compiles Django and everything else anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
         # Most tests change pins without a thought for an index; those about the check switch it on.
         os.environ["REMEDY_PIN_CHECKS"] = "false"
     folder = begin_run()

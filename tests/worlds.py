@@ -131,15 +131,15 @@ class World:
         assert expected in (None, line), f"the agent said {line!r}"
         return line
 
-    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs ``manage.py`` as a person would."""
+    def manage(self, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs ``manage.py`` as a person would. ``timeout``: seconds it may take."""
         return subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
             env=self.environment,
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
 
@@ -151,7 +151,7 @@ class World:
             assert self._agent.stdout is not None
             self._agent.stdin.close()
             self._agent.stdout.close()
-            self._agent.wait(10)
+            self._agent.wait(120)  # it ends at once, but a busy machine may not let it
 
 
 def _template(kind: str, make: Callable[[Path], str]) -> str:
@@ -162,13 +162,15 @@ def _template(kind: str, make: Callable[[Path], str]) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not note.exists():
             url = make(folder)
-            done = World(url, folder / f"template-{kind}-work").manage("migrate", "-v0")
+            # All of the run waits for this, however busy the machine.
+            done = World(url, folder / f"template-{kind}-work").manage("migrate", "-v0", timeout=900)
             assert done.returncode == 0, done.stderr
             note.write_text(url)
     return note.read_text()
 
 
-def _sqlite_copy(path: Path) -> str:
+def sqlite_copy(path: Path) -> str:
+    """Puts a migrated database there; its address."""
     source = _template("sqlite", lambda folder: f"sqlite:///{folder / 'template.sqlite3'}").removeprefix("sqlite:///")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The last connection to the template was closed, which folded its write-ahead log into it.
@@ -176,8 +178,8 @@ def _sqlite_copy(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@contextlib.contextmanager
-def _postgresql_copy() -> Iterator[str]:
+def postgresql_copy(name: str) -> str:
+    """Makes a migrated database of this name on the run's server; its address."""
     server = lease("postgresql")
     template = f"{server.run}_template"
 
@@ -186,10 +188,16 @@ def _postgresql_copy() -> Iterator[str]:
         return with_path(server.url, template)
 
     _template("postgresql", make)
-    name = f"{server.run}_world_{worker()}_{os.getpid()}_{next(numbers)}"
     _execute(server.url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    return with_path(server.url, name)
+
+
+@contextlib.contextmanager
+def _postgresql_world() -> Iterator[str]:
+    server = lease("postgresql")
+    name = f"{server.run}_world_{worker()}_{os.getpid()}_{next(numbers)}"
     try:
-        yield with_path(server.url, name)
+        yield postgresql_copy(name)
     finally:
         _execute(server.url, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
@@ -207,7 +215,7 @@ def worlds(folder: Path) -> Iterator[Callable[..., World]]:
         def make(database: str, **more: str) -> World:
             place = folder / f"world-{next(numbers)}"
             sqlite = database == "sqlite"
-            url = _sqlite_copy(place / "world.sqlite3") if sqlite else rooms.enter_context(_postgresql_copy())
+            url = sqlite_copy(place / "world.sqlite3") if sqlite else rooms.enter_context(_postgresql_world())
             made = World(url, place, **more)
             rooms.callback(made.close)
             return made

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -38,9 +40,15 @@ def manage(place, *words):
         env=place,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
+
+
+def rows(place, question):
+    """Read beside the running process, which a second one with Django in it would only hold up."""
+    with contextlib.closing(sqlite3.connect(f"file:{place['WORK_DIR']}/immune.sqlite3?mode=ro", uri=True)) as kept:
+        return kept.execute(question).fetchall()
 
 
 def start(place):
@@ -72,8 +80,7 @@ def test_the_first_start_makes_account_and_demo_runs_the_journey_and_a_second_st
     try:
         wait_for(lambda: answers(place, "/hitl/health/ready")[0] == 200)
         # The journey runs by itself: the workers of this one process take it as far as reviews.
-        reviews = wait_for(lambda: "in_review" in manage(place, "shell", "-v0", "-c", STATES).stdout)
-        assert reviews
+        assert wait_for(lambda: ("in_review",) in rows(place, "SELECT status FROM apv_reviews"))
         other = start({**place, "WORK_DIR": place["WORK_DIR"]})
         _, said = other.communicate(timeout=60)
         assert other.returncode == 2
@@ -84,7 +91,8 @@ def test_the_first_start_makes_account_and_demo_runs_the_journey_and_a_second_st
     assert server.returncode == 0
     assert "Account admin made. Password: " in first
     assert f"http://127.0.0.1:{place['PORT']}/" in first
-    counts = manage(place, "shell", "-v0", "-c", COUNTS).stdout
+    counts = rows(place, COUNTS)
+    assert all(counts[0])
 
     again = start(place)
     wait_for(lambda: answers(place, "/hitl/health/live")[0] == 200)
@@ -93,20 +101,19 @@ def test_the_first_start_makes_account_and_demo_runs_the_journey_and_a_second_st
 
     assert again.returncode == 0
     assert "Account" not in second
-    assert manage(place, "shell", "-v0", "-c", COUNTS).stdout == counts
+    assert rows(place, COUNTS) == counts
     audit = manage(place, "verify_audit", "--format", "json")
     assert (audit.returncode, json.loads(audit.stdout)["ok"]) == (0, True)
 
 
-STATES = "from immune.models import APV; print(*APV.objects.values_list('status', flat=True))"
-COUNTS = (
-    "from immune.models import *; "
-    "print(Account.objects.count(), Repository.objects.count(), Advisory.objects.count(), APV.objects.count())"
+COUNTS = "SELECT " + ", ".join(
+    f"(SELECT count(*) FROM {table})" for table in ("accounts", "repositories", "advisories", "apv_reviews")
 )
 
 
 def test_what_is_kept_beside_the_program_is_its_owners_alone(place):
-    assert manage(place, "migrate", "-v0").returncode == 0
+    # One app's tables are enough for the file to be there.
+    assert manage(place, "migrate", "contenttypes", "-v0").returncode == 0
     kept = Path(place["WORK_DIR"]) / "immune.sqlite3"
     assert kept.stat().st_mode & 0o077 == 0
 

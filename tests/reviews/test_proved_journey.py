@@ -17,6 +17,7 @@ from reviews.console.evidence import PackageRow, packages
 from tests.environment import ROOT
 from tests.reviews import journeys
 from tests.reviews.journeys import checkout, decide, git, review_of, states, work_off
+from tests.worlds import sqlite_copy
 from wargaming.models import Wargame
 
 BUMPS = (
@@ -105,7 +106,7 @@ def test_immunize_prints_one_document_and_tells_progress_beside_it(tmp_path, set
             check=False,
         )
 
-    assert manage("migrate", "-v0").returncode == 0
+    sqlite_copy(tmp_path / "work" / "immune.sqlite3")
     clean = manage("immunize", str(app), "--format", "json")
     assert clean.returncode == 0, clean.stderr
     document = json.loads(clean.stdout)
