@@ -261,6 +261,11 @@ VARIABLES: dict[str, Variable] = {
         whole(0, 1000),
         "Proposals for one package closed unmerged in those days, after which a person is asked. 0: never.",
     ),
+    "STALE_PULL_REQUEST_DAYS": Variable(
+        30,
+        whole(0, 3650),
+        "Days a pull request of ours waits for a decision before it is closed and made anew. 0: for ever.",
+    ),
     "BALANCE_SECONDS": Variable(
         15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
     ),

@@ -234,6 +234,7 @@ DUTIES = (
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("close_stale", 3600, "reviews.ageing.close_stale", "events"),
     Duty("reconsider", 600, "reviews.automatic.reconsider", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
@@ -253,6 +254,7 @@ MERGES_PER_HOUR_PER_REPOSITORY: int = ENV["MERGES_PER_HOUR_PER_REPOSITORY"]
 MERGES_PER_HOUR: int = ENV["MERGES_PER_HOUR"]
 LOOP_DAYS: int = ENV["LOOP_DAYS"]
 LOOP_CLOSED: int = ENV["LOOP_CLOSED"]
+STALE_PULL_REQUEST_DAYS: int = ENV["STALE_PULL_REQUEST_DAYS"]
 SITE_URL: str = ENV["SITE_URL"]
 EMAIL_HOST: str = ENV["EMAIL_HOST"]
 EMAIL_PORT: int = ENV["EMAIL_PORT"]

@@ -86,7 +86,7 @@ def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
     if job.kind == ForgeJobKind.MERGE:
         return _merge(job, remedy, forge)
     if job.kind == ForgeJobKind.CLOSE:
-        return _tidied(forge.close_pull_request(number), remedy, forge)
+        return _close_pull_request(job, remedy, forge, number)
     if job.kind == ForgeJobKind.REQUEST_CHANGES:
         return forge.request_changes(
             base.NoteRequest(number, f"changes:{job.pk}", "Changes were requested in review.", job.head_commit)
@@ -105,6 +105,15 @@ def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
     if job.kind == ForgeJobKind.REPORT_VERDICT:
         return _report(job, remedy, forge)
     raise ValueError(f"unknown kind of forge job {job.kind}")
+
+
+def _close_pull_request(job: ForgeJob, remedy: Remedy, forge: Forge, number: int) -> Answer[base.PullRequest]:
+    """Closed; where the job says ``because``, that is said there first. A forge that takes no comment is closed there without one."""
+    if because := job.arguments.get("because"):
+        said = forge.comment(base.NoteRequest(number, f"closed:{job.pk}", because))
+        if isinstance(said, Failed):
+            return said
+    return _tidied(forge.close_pull_request(number), remedy, forge)
 
 
 def _open(remedy: Remedy, forge: Forge) -> Answer[base.PullRequest]:
