@@ -284,6 +284,12 @@ VARIABLES: dict[str, Variable] = {
     "NOTICE_PRIVATE_NETWORKS": Variable(
         [], networks, "Networks that notices may go to although they are not public, such as 10.1.0.0/16. Empty: none."
     ),
+    "NOTICE_CA_FILE": Variable(
+        "", text, "An authority besides the machine's that receivers' certificates may come from, as a file (PEM)."
+    ),
+    "NOTICE_LOG_DAYS": Variable(
+        90, whole(0, 100_000), "Days that notices are kept after they ended, with every attempt. 0: for ever."
+    ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(
         90, whole(1, 3650), "Days a not_affected taken from a VEX document, which has no end of its own, holds."
