@@ -44,6 +44,7 @@ from reviews.console.base import (
     viewer,
 )
 from reviews.console.queue import SeenRepository
+from reviews.console.said import translated
 from reviews.templatetags.console import shown_line
 
 BUSY = (ScanState.PENDING, ScanState.RUNNING)
@@ -396,7 +397,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
 
     @display(description=_("what the forge said"))
     def seen_message(self, row: ForgeJob) -> SafeString:
-        return shown_line(_waits(row) or row.message or row.reason, 120)
+        return shown_line(_waits(row) or translated(row.message) or row.reason, 120)
 
     def heading(self, row: ForgeJob) -> str:
         return untrusted.plain(f"{row.get_kind_display()} · {row.remedy}", 100)
@@ -411,7 +412,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
                     Fact(_("waits for the end of a freeze"), _held_until(row), "when"),
                     Fact(_("waits because"), _waits(row)),
                     Fact(_("reason"), row.reason),
-                    Fact(_("what the forge said"), row.message, "text"),
+                    Fact(_("what the forge said"), translated(row.message), "text"),
                     Fact(_("head"), row.head_commit),
                     Fact(_("round"), row.round),
                     Fact(_("cause"), row.cause),
