@@ -72,7 +72,11 @@ class RepositoryAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         who = viewer(request)
-        context = {"may_register": who.may("immunize"), "teams": _teams(who), "register_url": self.url("register")}
+        context = {
+            "may_register": services.may_register(who),
+            "teams": _teams(who),
+            "register_url": self.url("register"),
+        }
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def own_urls(self) -> list[URLPattern]:
@@ -139,20 +143,16 @@ class RepositoryAdmin(ReadOnlyAdmin):
 
     def register_view(self, request: HttpRequest) -> HttpResponse:
         who = allowed(request, "immunize")
+        if not services.may_register(who):
+            raise PermissionDenied
         person = account(request)
         chosen = [team for team in _teams(who) if str(team.pk) in request.POST.getlist("team")]
-        if not chosen and not who.sees_all:
-            report(request, messages.ERROR, gettext("Choose at least one of your teams: it will own the repository."))
-            return redirect(self.url("changelist"))
         try:
             repository = services.register_remote(
                 actor=Actor.of(person), url=request.POST.get("url", "").strip(), teams=chosen
             )
         except services.Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
-            return redirect(self.url("changelist"))
-        if not visible_repositories(who).filter(pk=repository.pk).exists():
-            report(request, messages.ERROR, gettext("There is nothing at this address for you."))
             return redirect(self.url("changelist"))
         services.request_scan(
             actor=Actor.of(person), repository=repository, cause=f"console:{person.pk}", requested_by=person
