@@ -31,7 +31,7 @@ def holding(now: datetime | None = None) -> Q:
     return Q(ended_at__isnull=True, starts_at__lte=now, ends_at__gt=now)
 
 
-def frozen(repository_id: object) -> Freeze | None:
+def frozen(repository_id: UUID) -> Freeze | None:
     """The freeze that holds for a repository, the one that ends last; None without one."""
     labels = Repository.objects.values_list("labels", flat=True).get(pk=repository_id)
     here = Q(repository=repository_id) | _EVERYWHERE | Q(label__in=[label for label in labels if label])

@@ -253,7 +253,7 @@ class FreezePage(serializers.Serializer[Any]):
 
 class FreezeRequest(Strict):
     repository_id = serializers.UUIDField(required=False, allow_null=True, default=None)
-    label = Text(
+    label = Text(  # type: ignore[assignment]  # a field of the request; the name hides none that is used
         max_length=LONGEST_LABEL,
         required=False,
         default="",
