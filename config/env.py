@@ -277,6 +277,11 @@ VARIABLES: dict[str, Variable] = {
         whole(0, 1000),
         "Proposals for one package closed unmerged in those days, after which a person is asked. 0: never.",
     ),
+    "STALE_PULL_REQUEST_DAYS": Variable(
+        30,
+        whole(0, 3650),
+        "Days a pull request of ours waits for a decision before it is closed and made anew. 0: for ever.",
+    ),
     "BALANCE_SECONDS": Variable(
         15, whole(5, 300), "Seconds between two looks at how the whole is doing and what may be let go."
     ),
@@ -294,6 +299,12 @@ VARIABLES: dict[str, Variable] = {
     ),
     "NOTICE_PRIVATE_NETWORKS": Variable(
         [], networks, "Networks that notices may go to although they are not public, such as 10.1.0.0/16. Empty: none."
+    ),
+    "NOTICE_CA_FILE": Variable(
+        "", text, "An authority besides the machine's that receivers' certificates may come from, as a file (PEM)."
+    ),
+    "NOTICE_LOG_DAYS": Variable(
+        90, whole(0, 100_000), "Days that notices are kept after they ended, with every attempt. 0: for ever."
     ),
     "PRIORITY_DUE_DAYS": Variable([2, 7, 30, 90], due_days, "Days until P1, P2, P3 and P4 are due."),
     "VEX_SUPPRESSION_DAYS": Variable(

@@ -226,7 +226,7 @@ else:
 
 SWEEP_SECONDS = ENV["SWEEP_SECONDS"]
 CHECKPOINT_SECONDS = ENV["CHECKPOINT_SECONDS"]
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 # What is done again and again; beat and the embedded process read the same table.
 DUTIES = (
     Duty("sweep", SWEEP_SECONDS, "immune.tasks.sweep", "events"),
@@ -234,6 +234,7 @@ DUTIES = (
     Duty("checkpoint", CHECKPOINT_SECONDS, "immune.events.audit.write_checkpoint", "events"),
     Duty("return_suppressed", 60, "immune.suppression.services.return_expired", "events"),
     Duty("return_claims", 60, "reviews.services.return_expired_claims", "events"),
+    Duty("close_stale", HOUR, "reviews.ageing.close_stale", "events"),
     Duty("reconsider", 600, "reviews.automatic.reconsider", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
@@ -242,7 +243,8 @@ DUTIES = (
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
     Duty("reconcile", ENV["RECONCILE_SECONDS"], "immune.reconciling.reconcile_all", "forge"),
     Duty("watch_merges", ENV["RECONCILE_SECONDS"], "immune.aftermath.watch_all", "forge"),
-    Duty("notices", DAY, "reviews.notices.sending.gather", "notify", at_once=False),
+    Duty("notices", HOUR, "reviews.notices.sending.gather", "notify", at_once=False),
+    Duty("forget_notices", DAY, "reviews.notices.sending.forget", "notify", at_once=False),
     Duty("rescan", DAY, "immune.services.request_daily_scans", "remedy", at_once=False),
 )
 CELERY_BEAT_SCHEDULE = duties.schedule(DUTIES)
@@ -253,6 +255,7 @@ MERGES_PER_HOUR_PER_REPOSITORY: int = ENV["MERGES_PER_HOUR_PER_REPOSITORY"]
 MERGES_PER_HOUR: int = ENV["MERGES_PER_HOUR"]
 LOOP_DAYS: int = ENV["LOOP_DAYS"]
 LOOP_CLOSED: int = ENV["LOOP_CLOSED"]
+STALE_PULL_REQUEST_DAYS: int = ENV["STALE_PULL_REQUEST_DAYS"]
 SITE_URL: str = ENV["SITE_URL"]
 EMAIL_HOST: str = ENV["EMAIL_HOST"]
 EMAIL_PORT: int = ENV["EMAIL_PORT"]
@@ -264,6 +267,8 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL: str = ENV["EMAIL_FROM"]
 PAGERDUTY_URL: str = ENV["PAGERDUTY_URL"]
 NOTICE_PRIVATE_NETWORKS: list[Any] = ENV["NOTICE_PRIVATE_NETWORKS"]
+NOTICE_CA_FILE: str = ENV["NOTICE_CA_FILE"]
+NOTICE_LOG_DAYS: int = ENV["NOTICE_LOG_DAYS"]
 VEX_SUPPRESSION_DAYS: int = ENV["VEX_SUPPRESSION_DAYS"]
 SANDBOX_DRIVER = ENV["SANDBOX_DRIVER"]
 GITHUB_ACTIONS_WARGAMES = ENV["GITHUB_ACTIONS_WARGAMES"]

@@ -35,6 +35,7 @@ from immune.transitions import move_apv, move_remedy
 
 LONGEST_WAIT = timedelta(minutes=15)
 LONGEST_QUEUE = timedelta(hours=12)  # then a person has to look at the merge queue
+MOST_QUEUE_ENTRIES = 3  # put out as often, its checks do not pass on top of the others: a person has to look
 STALE = "stale"
 TEAM = "team:"
 
@@ -62,7 +63,9 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
     if isinstance(answer, Failed) and _is_queued(job, answer):
         # GitHub has it in its merge queue and works: that is no attempt that failed. Never back to none: it has begun.
         wait = (answer.retry_at or timezone.now()) - timezone.now()
-        changes = {"attempts": max(1, job.attempts - 1), "last_error": answer.message}
+        changes: dict[str, Any] = {"attempts": max(1, job.attempts - 1), "last_error": answer.message}
+        if answer.detail == base.ENTERED_QUEUE:
+            changes["arguments"] = {**job.arguments, "queue_entries": job.arguments.get("queue_entries", 0) + 1}
         claims.finish(job, to=ForgeJobState.PENDING, due_at=timezone.now() + min(wait, LONGEST_WAIT), **changes)
     elif isinstance(answer, Failed) and job.attempts < FORGE.attempts:
         _wait(job, answer)
@@ -86,7 +89,7 @@ def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
     if job.kind == ForgeJobKind.MERGE:
         return _merge(job, remedy, forge)
     if job.kind == ForgeJobKind.CLOSE:
-        return _tidied(forge.close_pull_request(number), remedy, forge)
+        return _close_pull_request(job, remedy, forge, number)
     if job.kind == ForgeJobKind.REQUEST_CHANGES:
         return forge.request_changes(
             base.NoteRequest(number, f"changes:{job.pk}", "Changes were requested in review.", job.head_commit)
@@ -105,6 +108,15 @@ def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
     if job.kind == ForgeJobKind.REPORT_VERDICT:
         return _report(job, remedy, forge)
     raise ValueError(f"unknown kind of forge job {job.kind}")
+
+
+def _close_pull_request(job: ForgeJob, remedy: Remedy, forge: Forge, number: int) -> Answer[base.PullRequest]:
+    """Closed; where the job says ``because``, that is said there first. A forge that takes no comment is closed there without one."""
+    if because := job.arguments.get("because"):
+        said = forge.comment(base.NoteRequest(number, f"closed:{job.pk}", because))
+        if isinstance(said, Failed):
+            return said
+    return _tidied(forge.close_pull_request(number), remedy, forge)
 
 
 def _open(remedy: Remedy, forge: Forge) -> Answer[base.PullRequest]:
@@ -203,6 +215,7 @@ def _merge(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[base.PullReque
             when=job.created_at,
             method=base.MergeMethod(remedy.repository.merge_method),
             base_commit=compared,
+            may_enter_queue=job.arguments.get("queue_entries", 0) < MOST_QUEUE_ENTRIES,
         )
     )
     return _tidied(merged, remedy, forge)

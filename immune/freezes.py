@@ -7,6 +7,7 @@ withdrawn, and it starts by itself when the freeze ends.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -17,8 +18,9 @@ from immune.models import Account, ForgeJob, Freeze, Repository
 from immune.models.remedies import ForgeJobKind, ForgeJobState
 from immune.people.selectors import Viewer, visible_repositories
 from immune.people.services import NotPermitted
-from immune.services import Refused
+from immune.services import LONGEST_LABEL, Refused
 
+_EVERYWHERE = Q(repository__isnull=True, label="")
 LONGEST_REASON = 2000
 LONGEST = timedelta(days=366)
 
@@ -29,26 +31,39 @@ def holding(now: datetime | None = None) -> Q:
     return Q(ended_at__isnull=True, starts_at__lte=now, ends_at__gt=now)
 
 
-def frozen(repository_id: object) -> Freeze | None:
+def frozen(repository_id: UUID) -> Freeze | None:
     """The freeze that holds for a repository, the one that ends last; None without one."""
-    here = Q(repository=repository_id) | Q(repository__isnull=True)
+    labels = Repository.objects.values_list("labels", flat=True).get(pk=repository_id)
+    here = Q(repository=repository_id) | _EVERYWHERE | Q(label__in=[label for label in labels if label])
     return Freeze.objects.filter(holding(), here).order_by("-ends_at").first()
 
 
 def held_merges() -> Q:
     """Merges that wait for the end of a freeze, as a condition on forge jobs."""
-    found = Freeze.objects.filter(Q(repository=OuterRef("remedy__repository")) | Q(repository__isnull=True), holding())
-    return Q(Exists(found), kind=ForgeJobKind.MERGE, state=ForgeJobState.PENDING)
+    found = Freeze.objects.filter(Q(repository=OuterRef("remedy__repository")) | _EVERYWHERE, holding())
+    labelled = Q(remedy__repository__in=_frozen_by_label())
+    return (Q(Exists(found)) | labelled) & Q(kind=ForgeJobKind.MERGE, state=ForgeJobState.PENDING)
+
+
+def _frozen_by_label() -> list[UUID]:
+    """The repositories that carry a label which is frozen now. Looked up beforehand: SQLite cannot ask what a list holds."""
+    frozen_labels = set(Freeze.objects.filter(holding()).exclude(label="").values_list("label", flat=True))
+    if not frozen_labels:
+        return []
+    rows = Repository.objects.exclude(labels=[]).values_list("pk", "labels")
+    return [pk for pk, labels in rows if frozen_labels & set(labels)]
 
 
 def freezes(viewer: Viewer) -> QuerySet[Freeze]:
-    """What the viewer may see: freezes of everything, and of the repositories in sight."""
+    """What the viewer may see: freezes of everything, of the repositories in sight, and of the labels these carry."""
     rows = Freeze.objects.select_related("repository", "author", "ended_by")
     if not viewer.may("read"):
         return rows.none()
     if viewer.sees_all:
         return rows
-    return rows.filter(Q(repository__isnull=True) | Q(repository__in=visible_repositories(viewer).values("pk")))
+    seen = visible_repositories(viewer)
+    labels = {label for carried in seen.exclude(labels=[]).values_list("labels", flat=True) for label in carried}
+    return rows.filter(_EVERYWHERE | Q(label__in=labels - {""}) | Q(repository__in=seen.values("pk")))
 
 
 def freeze(
@@ -59,20 +74,29 @@ def freeze(
     reason: str,
     starts_at: datetime,
     ends_at: datetime,
+    label: str = "",
 ) -> Freeze:
-    """Freezes one repository (a lead who sees it), or everything (operators). Times are aware.
+    """Freezes one repository (a lead who sees it), all with a label, or everything (operators). Times are aware.
 
     Raises NotPermitted, Refused (``bad_freeze``). Merges under way are not stopped.
     """
     may_change(viewer, repository)
     now = timezone.now()
+    # A label of nothing but blanks is no label; taken for none it would freeze everything.
+    if label and (repository is not None or not (0 < len(label.strip()) <= LONGEST_LABEL and label.isprintable())):
+        raise Refused("bad_freeze", f"A freeze is of a repository or of a label of at most {LONGEST_LABEL} characters.")
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise Refused("bad_freeze", f"A freeze needs a reason of at most {LONGEST_REASON} characters.")
     if not (starts_at < ends_at and now < ends_at <= now + LONGEST):
         raise Refused("bad_freeze", f"A freeze ends after it begins, and within {LONGEST.days} days.")
     with act(Actor.of(account)) as log:
         row = Freeze.objects.create(
-            repository=repository, reason=reason.strip(), starts_at=starts_at, ends_at=ends_at, author=account
+            repository=repository,
+            label=label.strip(),
+            reason=reason.strip(),
+            starts_at=starts_at,
+            ends_at=ends_at,
+            author=account,
         )
         log.record(
             "freeze.made",

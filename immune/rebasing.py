@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from immune import ending
 from immune.events.actors import SYSTEM
 from immune.events.log import Log, act
 from immune.formats.requirements_edit import CannotEdit
@@ -14,7 +15,8 @@ from immune.git_process import GitError
 from immune.models import Remedy
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobKind, ForgeJobState, RemedyState
-from immune.remedies import CannotRemedy, Workbench, decision_under_way, order_job, prepare_change, supersede
+from immune.remedies import CannotRemedy, Workbench, decision_under_way, order_job, prepare_change
+from immune.services import request_scan
 from immune.transitions import move_apv
 
 
@@ -47,7 +49,8 @@ def _rebase(bench: Workbench, remedy: Remedy) -> int:
         with act(SYSTEM) as log:
             if decision_under_way(remedy):
                 return 0
-            supersede(log, remedy, why="cannot_rebase", because=str(error))
+            # Planned once more by a reading of its own, which says to people what stands in the way where it still does.
+            begin_anew(log, remedy, why="cannot_rebase", because=str(error))
         return 1
     with act(SYSTEM) as log:
         remedy = Remedy.objects.select_for_update(of=("self",)).get(pk=remedy.pk)
@@ -74,6 +77,13 @@ def _rebase(bench: Workbench, remedy: Remedy) -> int:
             move_apv(apv, to=APVStatus.REMEDIATING, log=log, why="rebased")
         order_job(log, remedy, ForgeJobKind.OPEN_PULL_REQUEST, cause=f"rebase:{change.head}")
     return 1
+
+
+def begin_anew(log: Log, remedy: Remedy, *, why: str, because: str) -> None:
+    """Gives up a proposed change: its pull request is closed and says ``because``, and its APVs are open for the reading asked for here."""
+    ending.taken_over(log, remedy, to=APVStatus.OPEN, why=why, reason=because)
+    order_job(log, remedy, ForgeJobKind.CLOSE, cause=f"superseded:{remedy.pk}", arguments={"because": because})
+    request_scan(actor=SYSTEM, repository=remedy.repository, cause=f"{why}:{remedy.pk}")
 
 
 def _still_current(log: Log, remedy: Remedy) -> int:

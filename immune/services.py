@@ -73,6 +73,15 @@ def _git_dir(place: Path) -> Path:
     raise Refused("not_a_repository", f"{place} is not a git repository")
 
 
+def may_register(viewer: Viewer) -> bool:
+    """Whether a person may register repositories: those who see all of them.
+
+    Anybody else would learn from the answer what other teams have here; and what is registered is read with the site's own access,
+    of which its teams see the result (docs/decisions/0150).
+    """
+    return viewer.sees_all and viewer.may("read") and viewer.may("immunize")
+
+
 def register_remote(*, actor: Actor, url: str, name: str | None = None, teams: Iterable[Team] = ()) -> Repository:
     """Registers a repository by its https or ssh address, or returns the one registered before.
 

@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     CHECKS_MISSING = "required_checks"
     REVIEW_REQUIRED = "review_required"
     MERGE_QUEUE = "merge_queue_required"
+    QUEUE_EVICTED = "merge_queue_evicted"
     METHOD_NOT_ALLOWED = "merge_method_not_allowed"
     CLOSED = "pull_request_closed"
     MERGED_OTHERWISE = "merged_otherwise"
@@ -100,6 +101,9 @@ class Failed:
 
 
 Answer = Done[T] | Refused | Failed
+
+# The detail of a pending answer by which the pull request went into a merge queue: not every one that finds it there.
+ENTERED_QUEUE = "entered_merge_queue"
 
 
 class PullState(StrEnum):
@@ -245,6 +249,7 @@ class MergeRequest:
 
     ``base_commit``: where the base stood when the merge was found right; it is not merged onto another. GitHub guards the head
     alone: there the base is compared just before, and what still slips between is seen when the branch is read after the merge.
+    ``may_enter_queue``: False once a merge queue has put it out often enough; what is in the queue still is waited for then.
     """
 
     number: int
@@ -254,6 +259,7 @@ class MergeRequest:
     when: datetime
     method: MergeMethod = MergeMethod.SQUASH
     base_commit: str | None = None
+    may_enter_queue: bool = True
 
 
 @dataclass(frozen=True, slots=True)

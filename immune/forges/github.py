@@ -11,7 +11,7 @@ for a merge here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -284,6 +284,9 @@ class GitHubForge:
             "the pull request waits in GitHub's merge queue",
             retry_at=self.session.now() + timedelta(seconds=_QUEUE_POLL),
         )
+        if not request.may_enter_queue:
+            message = "GitHub's merge queue put the pull request out each time it was entered"
+            return waits if self._is_queued(node) else Refused(Refusal.QUEUE_EVICTED, message, Retry.AFTER_REVIEW)
         try:
             self.session.graphql(query, {"input": {"pullRequestId": node, "expectedHeadOid": request.head_commit}})
         except Stopped as stopped:
@@ -294,7 +297,12 @@ class GitHubForge:
                 return _head_moved(str(request.number), stopped.answer.detail)
             message = "GitHub does not take the pull request into its merge queue"
             return Refused(Refusal.MERGE_QUEUE, message, Retry.AFTER_REVIEW, detail=stopped.answer.detail)
-        return waits
+        return replace(waits, detail=base.ENTERED_QUEUE)
+
+    def _is_queued(self, node: str) -> bool:
+        query = "query Queued($id: ID!) { node(id: $id) { ... on PullRequest { mergeQueueEntry { state } } } }"
+        found = self.session.graphql(query, {"id": node})
+        return bool((found.get("node") or {}).get("mergeQueueEntry"))
 
     # --- people
 

@@ -304,7 +304,7 @@ class Session:
             raise Stopped(self._lost(error, writing=False)) from error
 
     def graphql(self, query: str, variables: Mapping[str, Any]) -> Any:
-        """A GraphQL mutation; its data. Raises ``Stopped``."""
+        """A GraphQL query or mutation; its data. Raises ``Stopped``."""
         reply = self.write("POST", self._requester.graphql_url, {"query": query, "variables": dict(variables)})
         data = self.need(reply, 200).data
         if not isinstance(data, dict):

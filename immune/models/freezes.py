@@ -11,9 +11,11 @@ from immune.models.repositories import Repository
 
 
 class Freeze(models.Model):
-    """Holds from ``starts_at`` to ``ends_at`` unless it was ended before; in one repository, or everywhere without one."""
+    """Holds from ``starts_at`` to ``ends_at`` unless it was ended before; in one repository, in all that carry a label while it
+    holds, or everywhere without either."""
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, null=True, blank=True, related_name="freezes")
+    label = models.CharField(_("label"), max_length=100, blank=True, default="")
     reason = models.TextField(_("reason"))
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"))
@@ -30,8 +32,11 @@ class Freeze(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(starts_at__lt=models.F("ends_at")), name="freezes_end_after_start"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(label="") | models.Q(repository__isnull=True), name="freezes_of_one_kind"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.repository or '*'} until {self.ends_at:%Y-%m-%d %H:%M}"
+        return f"{self.repository or self.label or '*'} until {self.ends_at:%Y-%m-%d %H:%M}"

@@ -21,7 +21,7 @@ from reviews.api.shapes import RepositoryShape
 
 
 class Freezes(View):
-    """The freezes in sight, and freezing: one repository (leads), or everything (operators). Merges wait meanwhile."""
+    """The freezes in sight, and freezing: one repository (leads), all with a label or everything (operators). Merges wait meanwhile."""
 
     @extend_schema(
         operation_id="freezes_list",

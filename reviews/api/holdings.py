@@ -14,10 +14,10 @@ from rest_framework.response import Response
 
 from immune.advisories.selectors import advisories, advisory
 from immune.events.actors import Actor
-from immune.models import Repository, Scan
+from immune.models import Repository, Scan, Team
 from immune.models.advisories import Severity
 from immune.people.selectors import visible_repositories, within_sight
-from immune.services import register_remote, request_scan, set_merging
+from immune.services import Refused, may_register, register_remote, request_scan, set_merging
 from reviews import selectors
 from reviews.api import shapes
 from reviews.api.access import account, viewer
@@ -55,18 +55,19 @@ class Repositories(View):
         operation_id="repositories_register",
         request=shapes.RepositoryRequest,
         responses={201: shapes.RepositoryShape, **WRITE_ERRORS},
+        description="For those who see all repositories: operators and admins. One that is registered already is answered as it is.",
     )
     def post(self, request: Request) -> Response:
         person = account(request)
-        if not viewer(request).may("immunize"):
+        if not may_register(viewer(request)):
             raise NotAllowed("Your role or token does not permit it.")
         data = valid(shapes.RepositoryRequest, request)
-        repository = register_remote(
-            actor=Actor.of(person), url=data["url"], name=data.get("name"), teams=person.teams.all()
-        )
-        if not visible_repositories(viewer(request)).filter(pk=repository.pk).exists():
-            # Known already, and another team's.
-            raise Http404
+        teams = list(person.teams.all())
+        if (wanted := data.get("team_ids")) is not None:
+            teams = list(Team.objects.filter(pk__in=wanted))
+            if len(teams) != len(set(wanted)):
+                raise Refused("unknown_team", "There is no such team.")
+        repository = register_remote(actor=Actor.of(person), url=data["url"], name=data.get("name"), teams=teams)
         return Response(shapes.RepositoryShape(repository).data, status=201)
 
 

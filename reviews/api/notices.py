@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -19,6 +20,8 @@ from reviews.notices import services
 from reviews.notices.content import TOPICS
 from reviews.notices.models import ChannelKind, Notice, NoticeAttempt, NoticeChannel, NoticeState, Pace
 
+LANGUAGES = ["", *(code for code, _ in settings.LANGUAGES)]
+
 
 class ChannelShape(serializers.ModelSerializer[NoticeChannel]):
     """A channel without its address and secret: ``shown`` is the host, or the last four characters of a routing key."""
@@ -29,7 +32,20 @@ class ChannelShape(serializers.ModelSerializer[NoticeChannel]):
 
     class Meta:
         model = NoticeChannel
-        fields = ("id", "name", "account", "team", "kind", "shown", "topics", "pace", "is_on", "created_at")
+        fields = (
+            "id",
+            "name",
+            "account",
+            "team",
+            "kind",
+            "shown",
+            "topics",
+            "pace",
+            "hour",
+            "language",
+            "is_on",
+            "created_at",
+        )
         read_only_fields = fields
 
 
@@ -59,12 +75,18 @@ class ChannelRequest(Strict):
     secret = Text(max_length=64, required=False, default="", help_text="PagerDuty's routing key")
     topics = Topics(allow_empty=False, max_length=len(TOPICS))
     pace = serializers.ChoiceField(choices=Pace.choices, required=False, default=Pace.AT_ONCE)
+    hour = serializers.IntegerField(
+        min_value=0, max_value=23, required=False, default=services.USUAL_HOUR, help_text="of digests and lists, UTC"
+    )
+    language = serializers.ChoiceField(choices=LANGUAGES, required=False, default="", help_text="empty: the site's")
 
 
 class ChannelChange(Strict):
     is_on = serializers.BooleanField(required=False)
     topics = Topics(required=False, allow_empty=False, max_length=len(TOPICS))
     pace = serializers.ChoiceField(choices=Pace.choices, required=False)
+    hour = serializers.IntegerField(min_value=0, max_value=23, required=False)
+    language = serializers.ChoiceField(choices=LANGUAGES, required=False)
 
 
 class AttemptShape(serializers.ModelSerializer[NoticeAttempt]):

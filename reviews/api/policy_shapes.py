@@ -220,7 +220,7 @@ class SwitchShape(serializers.ModelSerializer[AutomaticSwitch]):
 
 class FreezeShape(serializers.ModelSerializer[Freeze]):
     repository_id = serializers.UUIDField(allow_null=True)
-    repository = serializers.SerializerMethodField(help_text="empty: everywhere")
+    repository = serializers.SerializerMethodField(help_text="empty: of a label, or everywhere")
     author = serializers.SerializerMethodField()
 
     class Meta:
@@ -229,6 +229,7 @@ class FreezeShape(serializers.ModelSerializer[Freeze]):
             "id",
             "repository_id",
             "repository",
+            "label",
             "reason",
             "starts_at",
             "ends_at",
@@ -252,6 +253,13 @@ class FreezePage(serializers.Serializer[Any]):
 
 class FreezeRequest(Strict):
     repository_id = serializers.UUIDField(required=False, allow_null=True, default=None)
+    label = Text(  # type: ignore[assignment]  # a field of the request; the name hides none that is used
+        max_length=LONGEST_LABEL,
+        required=False,
+        default="",
+        allow_blank=False,
+        help_text="all repositories that carry it",
+    )
     reason = Text(max_length=2000)
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()

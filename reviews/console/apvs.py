@@ -25,6 +25,7 @@ from reviews import selectors
 from reviews.console import asked
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, badge, nothing, to, viewer
 from reviews.console.queue import SeenRepository, share_bar
+from reviews.console.said import translated
 from reviews.templatetags.console import due_words, past, shown_line
 
 
@@ -94,7 +95,7 @@ class ApvAdmin(ReadOnlyAdmin):
                 row.apv_code,
                 (
                     Fact(_("status"), badge(row.status, row.get_status_display(), "state"), "html"),
-                    Fact(_("reason"), row.reason, "text"),
+                    Fact(_("reason"), translated(row.reason), "text"),
                     Fact(_("repository"), row.repository.name, "link", to("immune_repository", row.repository_id)),
                     Fact(_("package"), f"{row.package_name} ({row.ecosystem})"),
                     Fact(_("affected versions present"), row.versions, "list"),

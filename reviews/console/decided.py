@@ -13,6 +13,7 @@ from unfold.decorators import display
 from immune.people.selectors import Viewer
 from reviews import selectors
 from reviews.console.base import Fact, ReadOnlyAdmin, Section, badge, nothing, to
+from reviews.console.said import translated
 from reviews.models import Decision
 from reviews.templatetags.console import shown_line
 
@@ -69,7 +70,7 @@ class DecisionAdmin(ReadOnlyAdmin):
                     Fact(
                         _("forge job"), job.get_kind_display() if job else "", "link", to("immune_forgejob", row.job_id)
                     ),
-                    Fact(_("what the forge said"), job.message if job else "", "text"),
+                    Fact(_("what the forge said"), translated(job.message) if job else "", "text"),
                 ),
             ),
         )

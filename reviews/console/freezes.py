@@ -34,7 +34,7 @@ class FreezeAdmin(ReadOnlyAdmin):
 
     list_display = ("where", "status", "seen_reason", "starts_at", "ends_at", "seen_author")
     list_display_links = ("where",)
-    search_fields = ("repository__name", "reason")
+    search_fields = ("repository__name", "label", "reason")
     sortable_by = ("starts_at", "ends_at")
     ordering = ("-created_at", "pk")
     list_before_template = "console/freeze.html"
@@ -48,6 +48,7 @@ class FreezeAdmin(ReadOnlyAdmin):
             "may_freeze": who.may("lead") or who.may("operate"),
             "may_everywhere": who.may("operate"),
             "repositories": visible_repositories(who).order_by("name")[:500],
+            "longest_label": services.LONGEST_LABEL,
             "create_url": self.url("create"),
         }
         return super().changelist_view(request, {**(extra_context or {}), **context})
@@ -72,6 +73,7 @@ class FreezeAdmin(ReadOnlyAdmin):
                 account=account(request),
                 viewer=who,
                 repository=repository,
+                label=request.POST.get("label", "") if who.may("operate") else "",
                 reason=request.POST.get("reason", "").replace("\x00", ""),
                 starts_at=starts,
                 ends_at=ends,
@@ -102,7 +104,7 @@ class FreezeAdmin(ReadOnlyAdmin):
 
     @display(description=_("repository"))
     def where(self, row: Freeze) -> SafeString:
-        return shown_line(row.repository.name if row.repository else gettext("everywhere"), 80)
+        return shown_line(_place(row), 80)
 
     @display(description=_("state"))
     def status(self, row: Freeze) -> SafeString:
@@ -120,7 +122,7 @@ class FreezeAdmin(ReadOnlyAdmin):
         return shown_line(row.author.shown_name if row.author else "", 60)
 
     def heading(self, row: Freeze) -> str:
-        return untrusted.plain(row.repository.name if row.repository else gettext("everywhere"), 80)
+        return untrusted.plain(_place(row), 80)
 
     def sections(self, request: HttpRequest, row: Freeze) -> Sequence[Section]:
         held = ForgeJob.objects.filter(freezes.held_merges(), within_sight(viewer(request), "remedy__repository"))
@@ -152,6 +154,12 @@ class FreezeAdmin(ReadOnlyAdmin):
                 ],
             ),
         )
+
+
+def _place(row: Freeze) -> str:
+    if row.label:
+        return gettext("all with the label %(label)s") % {"label": row.label}
+    return row.repository.name if row.repository else gettext("everywhere")
 
 
 def label(page: RepositoryAdmin, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -51,6 +52,10 @@ class ChannelAdmin(ReadOnlyAdmin):
             "kinds": [pair for pair in ChannelKind.choices if outward or pair[0] == ChannelKind.MAIL],
             "paces": Pace.choices,
             "topics": list(TOPICS.items()),
+            "hours": [(hour, f"{hour:02}:00") for hour in range(24)],
+            "usual_hour": services.USUAL_HOUR,
+            "languages": settings.LANGUAGES,
+            "language": get_language(),
             "teams": _teams(who) if who.may("lead") or who.may("administer") else [],
             "create_url": self.url("create"),
         }
@@ -88,6 +93,8 @@ class ChannelAdmin(ReadOnlyAdmin):
                 secret=data.get("secret", ""),
                 topics=data.getlist("topic"),
                 pace=data.get("pace", ""),
+                hour=int(hour) if (hour := data.get("hour", "")).isdecimal() else services.USUAL_HOUR,
+                language=data.get("language", ""),
             )
         except Refused as error:
             return self.refused(request, str(error))
@@ -195,6 +202,8 @@ class ChannelAdmin(ReadOnlyAdmin):
                     Fact(_("leads to"), row.shown),
                     Fact(_("topics"), self.its_topics(row)),
                     Fact(_("when"), self.its_pace(row)),
+                    Fact(_("hour (UTC)"), f"{row.hour:02}:00" if row.pace != Pace.AT_ONCE else ""),
+                    Fact(_("language"), dict(settings.LANGUAGES).get(row.language, "")),
                     Fact(_("state"), self.state(row), "html"),
                     Fact(_("created"), row.created_at, "when"),
                 ),

@@ -26,6 +26,9 @@ SENTENCES: dict[str, Promise] = {
     Refusal.CHECKS_MISSING: _("Checks that the branch requires are missing or red."),
     Refusal.REVIEW_REQUIRED: _("The branch asks for an approving review at the forge."),
     Refusal.MERGE_QUEUE: _("The branch merges only through its merge queue. Switch it on for this repository."),
+    Refusal.QUEUE_EVICTED: _(
+        "The merge queue took it in and put it out again, several times. Look at its checks there."
+    ),
     Refusal.METHOD_NOT_ALLOWED: _("The repository does not allow this merge method. Choose another for it."),
     Refusal.CLOSED: _("The pull request was closed."),
     Refusal.MERGED_OTHERWISE: _("The pull request was merged otherwise than it was reviewed."),

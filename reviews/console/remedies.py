@@ -15,6 +15,7 @@ from immune.people.selectors import Viewer, within_sight
 from reviews.console import untrusted
 from reviews.console.base import Fact, ReadOnlyAdmin, Section, badge, to
 from reviews.console.queue import SeenRepository
+from reviews.console.said import translated
 from reviews.templatetags.console import shown_line
 
 
@@ -54,7 +55,7 @@ class RemedyAdmin(ReadOnlyAdmin):
                 untrusted.plain(str(row), 100),
                 (
                     Fact(_("state"), self.status(row), "html"),
-                    Fact(_("reason"), row.reason, "text"),
+                    Fact(_("reason"), translated(row.reason), "text"),
                     Fact(_("repository"), row.repository.name, "link", to("immune_repository", row.repository_id)),
                     Fact(_("strategy"), row.strategy),
                     Fact(_("branch"), row.branch),
@@ -111,7 +112,7 @@ class RemedyAdmin(ReadOnlyAdmin):
                     [
                         Fact("", job.get_kind_display(), "link", to("immune_forgejob", job.pk)),
                         Fact("", badge(job.state, job.get_state_display(), "job"), "html"),
-                        Fact("", job.message or job.reason),
+                        Fact("", translated(job.message) or job.reason),
                         Fact("", job.finished_at, "when"),
                     ]
                     for job in row.jobs.all()

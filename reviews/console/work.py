@@ -44,6 +44,7 @@ from reviews.console.base import (
     viewer,
 )
 from reviews.console.queue import SeenRepository
+from reviews.console.said import translated
 from reviews.templatetags.console import shown_line
 
 BUSY = (ScanState.PENDING, ScanState.RUNNING)
@@ -71,7 +72,11 @@ class RepositoryAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         who = viewer(request)
-        context = {"may_register": who.may("immunize"), "teams": _teams(who), "register_url": self.url("register")}
+        context = {
+            "may_register": services.may_register(who),
+            "teams": _teams(who),
+            "register_url": self.url("register"),
+        }
         return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def own_urls(self) -> list[URLPattern]:
@@ -138,20 +143,16 @@ class RepositoryAdmin(ReadOnlyAdmin):
 
     def register_view(self, request: HttpRequest) -> HttpResponse:
         who = allowed(request, "immunize")
+        if not services.may_register(who):
+            raise PermissionDenied
         person = account(request)
         chosen = [team for team in _teams(who) if str(team.pk) in request.POST.getlist("team")]
-        if not chosen and not who.sees_all:
-            report(request, messages.ERROR, gettext("Choose at least one of your teams: it will own the repository."))
-            return redirect(self.url("changelist"))
         try:
             repository = services.register_remote(
                 actor=Actor.of(person), url=request.POST.get("url", "").strip(), teams=chosen
             )
         except services.Refused as error:
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
-            return redirect(self.url("changelist"))
-        if not visible_repositories(who).filter(pk=repository.pk).exists():
-            report(request, messages.ERROR, gettext("There is nothing at this address for you."))
             return redirect(self.url("changelist"))
         services.request_scan(
             actor=Actor.of(person), repository=repository, cause=f"console:{person.pk}", requested_by=person
@@ -396,7 +397,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
 
     @display(description=_("what the forge said"))
     def seen_message(self, row: ForgeJob) -> SafeString:
-        return shown_line(_waits(row) or row.message or row.reason, 120)
+        return shown_line(_waits(row) or translated(row.message) or row.reason, 120)
 
     def heading(self, row: ForgeJob) -> str:
         return untrusted.plain(f"{row.get_kind_display()} · {row.remedy}", 100)
@@ -411,7 +412,7 @@ class ForgeJobAdmin(ReadOnlyAdmin):
                     Fact(_("waits for the end of a freeze"), _held_until(row), "when"),
                     Fact(_("waits because"), _waits(row)),
                     Fact(_("reason"), row.reason),
-                    Fact(_("what the forge said"), row.message, "text"),
+                    Fact(_("what the forge said"), translated(row.message), "text"),
                     Fact(_("head"), row.head_commit),
                     Fact(_("round"), row.round),
                     Fact(_("cause"), row.cause),

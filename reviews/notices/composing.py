@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from immune.deliveries import happened
 from immune.events.subscriptions import Happened
@@ -20,6 +21,7 @@ from reviews.models import Review, ReviewState
 from reviews.notices import content
 from reviews.notices.content import Message
 from reviews.notices.models import Notice, NoticeChannel
+from reviews.notices.wording import line_of
 
 MOST_EVENTS = 200
 
@@ -41,7 +43,7 @@ def sees(channel: NoticeChannel, event: Happened) -> bool:
 
 def compose(notice: Notice) -> Message | None:
     """What the notice says now; None when its owner may no longer see any of it, or nothing is left to say."""
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(notice.channel.language or settings.LANGUAGE_CODE):
         about = notice.key.partition(":")[0]
         if about == "test":
             return Message(_id(notice), _("This is a test of the channel."), ())
@@ -60,7 +62,7 @@ def _events(notice: Notice) -> Message | None:
     if not seen:
         return None
     names = _names({event.repository for event in seen if event.repository})
-    lines = [content.line_of(event, names.get(event.repository, "")) for event in seen]
+    lines = [line_of(event, names.get(event.repository, "")) for event in seen]
     levels = ("critical", "error", "warning", "info")
     grave = min((content.gravity(event) for event in seen), key=levels.index)
     title = lines[0] if len(lines) == 1 else _("%(count)d things happened") % {"count": len(lines)}
@@ -91,12 +93,13 @@ def _overdue(notice: Notice) -> Message | None:
     rows = late.select_related("repository", "remedy", "apv").order_by("priority", "due_at", "pk")
     lines = [
         plain(
-            f"[{row.repository.name}] {row.priority} {row.remedy or row.apv}, due {row.due_at:%Y-%m-%d}",
+            f"[{row.repository.name}] {row.priority} {row.remedy or row.apv}, "
+            + _("due %(day)s") % {"day": f"{row.due_at:%Y-%m-%d}"},
             content.LONGEST,
         )
         for row in rows[: content.MOST_LINES]
     ]
-    title = _("%(count)d reviews are overdue") % {"count": count}
+    title = ngettext("%(count)d review is overdue", "%(count)d reviews are overdue", count) % {"count": count}
     return Message(_id(notice), title, tuple(lines), "warning", link("/admin/reviews/review/?pick=overdue"))
 
 

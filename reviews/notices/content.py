@@ -55,29 +55,6 @@ def tells(event: Happened, topics: Sequence[str]) -> bool:
     return event.kind != "forge_job.finished" or event.data.get("state") in ("refused", "failed")
 
 
-def line_of(event: Happened, repository: str) -> str:
-    """One event in one line."""
-    data = event.data
-    named = {
-        name: plain(str(data.get(name, "")), 120) for name in ("apv_code", "package", "to", "from", "type", "reason")
-    }
-    codes = ", ".join(str(code) for code in list(data.get("apvs") or [])[:5])
-    said = {
-        "apv.opened": f"{data.get('severity', '')} {named['apv_code']}: {data.get('advisory', '')} in {named['package']}",
-        "review.opened": f"To decide ({data.get('priority', '')}): {codes}; recommended: {data.get('recommendation', '')}",
-        "decision.made": f"Decided: {named['type']} for {codes}",
-        "decision.withdrawn": f"Decision withdrawn: {named['type']}",
-        "forge_job.finished": f"The forge did not carry out {data.get('kind', '')}: {data.get('state', '')} {named['reason']}",
-        "remedy.looped": f"{named['package']} goes round in circles at {named['to']}: {codes}",
-        "repository.unreadable": f"The repository could not be read: {named['reason']}",
-        "aftermath.alarmed": f"A merge went wrong on the default branch: {plain(str(data.get('cause', '')), 80)}",
-        "reflex.fired": f"A reflex rule holds for {named['apv_code']}",
-        "balance.moved": f"State: {named['from']} → {named['to']}",
-    }.get(event.kind, event.kind)
-    where = f"[{plain(repository, 80)}] " if repository else ""
-    return plain(where + said, LONGEST)
-
-
 def gravity(event: Happened) -> str:
     if event.kind == "balance.moved":
         return {"emergency": "critical", "inflammation": "error"}.get(str(event.data.get("to")), "info")

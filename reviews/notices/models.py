@@ -40,6 +40,11 @@ class NoticeChannel(models.Model):
     shown = models.CharField(_("leads to"), max_length=255, blank=True)
     topics = models.JSONField(_("topics"), default=list)
     pace = models.CharField(_("when"), max_length=10, choices=Pace, default=Pace.AT_ONCE)
+    hour = models.PositiveSmallIntegerField(
+        _("hour (UTC)"), default=8, help_text=_("From which on, each day, digests and what is overdue are told")
+    )
+    told_on = models.DateField(null=True, blank=True, help_text=_("The day (UTC) of the last digest or list"))
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", help_text=_("Empty: the site's"))
     is_on = models.BooleanField(_("on"), default=True)
     told_to = models.BigIntegerField(default=0, help_text=_("Position of the log up to which digests have told"))
     created_by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -56,6 +61,7 @@ class NoticeChannel(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(kind__in=ChannelKind.values), name="notice_channels_kind_known"),
             models.CheckConstraint(condition=models.Q(pace__in=Pace.values), name="notice_channels_pace_known"),
+            models.CheckConstraint(condition=models.Q(hour__lte=23), name="notice_channels_hour_of_a_day"),
         ]
 
     def __str__(self) -> str:
@@ -88,6 +94,7 @@ class Notice(Work):
         indexes = [
             models.Index(fields=["state", "due_at"], name="ix_notices_due"),
             models.Index(fields=["-created_at", "-id"], name="ix_notices_latest"),
+            models.Index(fields=["finished_at"], name="ix_notices_finished"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["channel", "key"], name="notices_once"),

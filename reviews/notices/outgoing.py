@@ -111,6 +111,14 @@ def _judged(status: int, said: str, retry_after: str | None) -> Answered:
     )
 
 
+def _context() -> ssl.SSLContext:
+    """Trusts the machine's authorities, and the house's own where one is configured."""
+    context = ssl.create_default_context()
+    if settings.NOTICE_CA_FILE:
+        context.load_verify_locations(cafile=settings.NOTICE_CA_FILE)
+    return context
+
+
 class _Pinned(http.client.HTTPConnection):
     """A connection to the address that was checked, whatever the name says by now."""
 
@@ -124,7 +132,7 @@ class _Pinned(http.client.HTTPConnection):
             self.sock = plain
             return
         try:
-            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self._place.host)
+            self.sock = _context().wrap_socket(plain, server_hostname=self._place.host)
         except BaseException:
             plain.close()
             raise

@@ -26,6 +26,8 @@ from reviews.notices.models import ChannelKind, Notice, NoticeAttempt, NoticeCha
 from reviews.notices.outgoing import Answered
 from reviews.notices.sealing import CannotOpen, unseal
 
+FORGOTTEN_AT_ONCE = 500
+
 
 @subscribe("notices.tell", *sorted(content.KINDS))
 def tell(event: Happened) -> None:
@@ -47,18 +49,37 @@ def owe(log: Log, channel: NoticeChannel, key: str, positions: list[int]) -> Not
 
 
 def gather() -> int:
-    """The daily duty: digests of what happened since the last one, and what is overdue. Returns how many were owed."""
-    today = f"{timezone.now():%Y-%m-%d}"
+    """The hourly duty: digests of what happened since the last one, and what is overdue, for the channels whose hour has come today.
+
+    An hour that was missed is made up for on the same day. Returns how many were owed.
+    """
+    now = timezone.now()
+    today = f"{now:%Y-%m-%d}"
     owed = 0
-    channels = NoticeChannel.objects.filter(is_on=True, removed_at=None).exclude(pace=Pace.AT_ONCE)
-    for channel in channels.select_related("account"):
+    untold = Q(told_on=None) | Q(told_on__lt=now.date())
+    channels = NoticeChannel.objects.filter(untold, is_on=True, removed_at=None, hour__lte=now.hour)
+    for channel in channels.exclude(pace=Pace.AT_ONCE).select_related("account"):
         with act(SYSTEM) as log:
             leases.fence()
+            if not NoticeChannel.objects.filter(untold, pk=channel.pk).update(told_on=now.date()):
+                continue
             if channel.pace == Pace.OVERDUE:
                 owed += owe(log, channel, f"overdue:{today}", []) is not None
             else:
                 owed += _digest(log, channel, today)
     return owed
+
+
+def forget() -> int:
+    """The daily duty: removes notices that ended NOTICE_LOG_DAYS ago, with their attempts. Returns how many notices."""
+    if not settings.NOTICE_LOG_DAYS:
+        return 0
+    before = timezone.now() - timedelta(days=settings.NOTICE_LOG_DAYS)
+    removed = 0
+    while old := list(Notice.objects.filter(finished_at__lt=before).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        _, counted = Notice.objects.filter(pk__in=old, finished_at__lt=before).delete()
+        removed += counted.get("reviews.Notice", 0)
+    return removed
 
 
 def _digest(log: Log, channel: NoticeChannel, today: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -27,6 +28,7 @@ from reviews.notices.sending import owe
 MOST_CHANNELS = 20
 # Whoever may send what they see to an address of their own choice: those who answer for others already.
 OUTWARD = ("lead", "operate", "administer")
+USUAL_HOUR = 8  # UTC
 
 
 def channels(viewer: Viewer) -> QuerySet[NoticeChannel]:
@@ -65,10 +67,13 @@ def create_channel(
     secret: str = "",
     topics: Iterable[str] = ("reviews",),
     pace: str = Pace.AT_ONCE,
+    hour: int = USUAL_HOUR,
+    language: str = "",
 ) -> tuple[NoticeChannel, str]:
     """Makes a channel for oneself or a team. Returns it with the secret that was made for a webhook (shown once), else "".
 
-    ``address``: a webhook's or Slack's; mail goes to the accounts' own. ``secret``: PagerDuty's routing key. Raises NotPermitted, Refused.
+    ``address``: a webhook's or Slack's; mail goes to the accounts' own. ``secret``: PagerDuty's routing key. ``hour``: of the day (UTC)
+    from which on digests and what is overdue are told. ``language``: empty for the site's. Raises NotPermitted, Refused.
     """
     _signed_in(viewer)
     leads = team is None or (viewer.may("lead") and team.members.filter(pk=account.pk).exists())
@@ -92,7 +97,8 @@ def create_channel(
             pace=_pace(pace),
             shown=shown,
             created_by=account,
-            told_to=end_of_chain()[0],
+            **_from_now(_hour(hour)),
+            language=_language(language),
             **sealed,
             **owner,
         )
@@ -137,8 +143,10 @@ def change_channel(
     is_on: bool | None = None,
     topics: Iterable[str] | None = None,
     pace: str | None = None,
+    hour: int | None = None,
+    language: str | None = None,
 ) -> NoticeChannel:
-    """Switches a channel, or changes what it tells and when. Raises NotPermitted, Refused."""
+    """Switches a channel, or changes what it tells, when and in which language. Raises NotPermitted, Refused."""
     _may(viewer, channel)
     changes: dict[str, Any] = {}
     if is_on is not None:
@@ -147,11 +155,15 @@ def change_channel(
         changes["topics"] = _topics(topics)
     if pace is not None and pace != channel.pace:
         # A digest begins with what happens from now on.
-        changes |= {"pace": _pace(pace), "told_to": end_of_chain()[0]}
+        changes |= {"pace": _pace(pace), **_from_now(channel.hour)}
+    if hour is not None:
+        changes["hour"] = _hour(hour)
+    if language is not None:
+        changes["language"] = _language(language)
     if changes:
         with act(Actor.of(account)) as log:
             NoticeChannel.objects.filter(pk=channel.pk).update(**changes)
-            said = {name: value for name, value in changes.items() if name != "told_to"}
+            said = {name: value for name, value in changes.items() if name not in ("told_to", "told_on")}
             log.record("notice_channel.changed", subject=f"notice_channel:{channel.pk}", data=said)
     channel.refresh_from_db()
     return channel
@@ -223,6 +235,24 @@ def _topics(topics: Iterable[str]) -> list[str]:
     if unknown := [topic for topic in chosen if topic not in content.TOPICS]:
         raise Refused("unknown_topic", f"There is no topic {plain(unknown[0], 40)}.")
     return chosen
+
+
+def _from_now(hour: int) -> dict[str, Any]:
+    """The columns of a channel that begins now: it tells what comes from here on, for the first time when its hour comes next."""
+    now = timezone.now()
+    return {"hour": hour, "told_to": end_of_chain()[0], "told_on": now.date() if now.hour >= hour else None}
+
+
+def _hour(hour: int) -> int:
+    if not 0 <= hour <= 23:
+        raise Refused("bad_hour", "An hour is a number from 0 to 23.")
+    return hour
+
+
+def _language(language: str) -> str:
+    if language and language not in dict(settings.LANGUAGES):
+        raise Refused("unknown_language", "There is no such language here.")
+    return language
 
 
 def _pace(pace: str) -> str:

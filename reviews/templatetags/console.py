@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from reviews.console import refused, untrusted
+from reviews.console import said as kept
 
 register = template.Library()
 
@@ -25,6 +26,12 @@ def shown(text: object, limit: int = 4000) -> SafeString:
 @register.filter
 def shown_line(text: object, limit: int = 200) -> SafeString:
     return _html(untrusted.shown_line(_text(text), limit))
+
+
+@register.filter
+def said(text: object) -> str:
+    """What the system said and kept in English, in the reader's language; still to be shown as a stranger's text is."""
+    return kept.translated(_text(text))
 
 
 @register.filter

@@ -320,7 +320,8 @@ def add_assignees(call: Call):
 
 @route("POST", "/graphql", described=False)
 def graphql(call: Call):
-    given = call.body["variables"]["input"]
+    variables = call.body["variables"]
+    given = variables.get("input") or {"pullRequestId": variables["id"]}
     full_name, _, node = given["pullRequestId"].partition(":")
     repo = call.world.changed_by(full_name, call.caller)
     pull = repo.refresh(repo.pulls[int(node.removeprefix("PR_"))])
@@ -330,6 +331,9 @@ def graphql(call: Call):
     if "markPullRequestReadyForReview" in call.body["query"]:
         pull.draft = False
         return 200, {"data": {"markPullRequestReadyForReview": {"pullRequest": {"isDraft": False}}}}
+    if "query Queued" in call.body["query"]:
+        entry = {"state": "QUEUED"} if pull.queued_head else None
+        return 200, {"data": {"node": {"mergeQueueEntry": entry}}}
     if "enqueuePullRequest" in call.body["query"]:
         return 200, _enqueue(repo, pull, given["expectedHeadOid"])
     return 200, {"errors": [{"type": "NOT_FOUND", "message": "no such mutation here"}]}

@@ -15,6 +15,8 @@ from immune.models import Balance, Event, ForgeJob, Freeze, Role
 from immune.models.apvs import APVStatus
 from immune.models.remedies import ForgeJobState
 from immune.people.selectors import EVERYTHING, viewer_of
+from immune.people.services import NotPermitted
+from immune.services import Refused
 from reviews import automatic, brakes, handlers, services
 from reviews.errors import BadDecision, NotAllowed, NotAutomatic
 from reviews.models import AutomaticSwitch, Decision, Review
@@ -230,3 +232,45 @@ def test_a_frozen_merge_waits_unclaimed_can_be_withdrawn_and_starts_when_the_fre
     freezes.end_freeze(account=lead, viewer=viewer_of(lead), row=row)
     assert ("forge", str(held.job.pk)) in work.due_now()
     assert held.job.attempts == 0
+
+
+def test_a_freeze_of_a_label_holds_where_it_is_carried_and_as_long_as_it_is(cast: Cast) -> None:
+    operator, admin = cast.person(Role.OPERATOR), cast.person(Role.ADMIN)
+    plain = made.proved_review(cast, package="plain", where=made.repository("other/plain"))
+    labelled = made.proved_review(cast, package="labelled")
+    type(cast.repository).objects.filter(pk=cast.repository.pk).update(labels=["web", "pci"])
+    now = timezone.now()
+    span = {"reason": "audit", "starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(hours=1)}
+    row = freezes.freeze(account=operator, viewer=viewer_of(operator), repository=None, label="pci", **span)
+    for review in (plain, labelled):
+        decide(admin, review)
+    held, free = labelled.decisions.get().job, plain.decisions.get().job
+    assert list(ForgeJob.objects.filter(freezes.held_merges())) == [held]
+    assert list(forge_jobs.FORGE.rows().filter(kind="merge_pr")) == [free]
+    assert (freezes.frozen(cast.repository.pk), freezes.frozen(plain.repository_id)) == (row, None)
+    assert list(freezes.freezes(viewer_of(cast.rita))) == [row]
+    assert not freezes.freezes(viewer_of(cast.otto)).exists(), "none of the outsider's repositories carries it"
+
+    type(cast.repository).objects.filter(pk=cast.repository.pk).update(labels=["web"])
+    assert not ForgeJob.objects.filter(freezes.held_merges()).exists()
+
+
+@pytest.mark.parametrize(("label", "here"), [("pci", True), ("  ", False), ("a\nb", False), ("x" * 101, False)])
+def test_a_freeze_of_no_label_in_particular_is_refused_and_freezes_nothing(cast: Cast, label: str, here: bool) -> None:
+    admin, now = cast.person(Role.ADMIN), timezone.now()
+    where = cast.repository if here else None
+    with pytest.raises(Refused):
+        freezes.freeze(
+            account=admin, viewer=viewer_of(admin), repository=where, label=label,
+            reason="audit", starts_at=now, ends_at=now + timedelta(hours=1),
+        )  # fmt: skip
+    assert not Freeze.objects.exists()
+
+
+def test_a_label_is_frozen_by_operators_only(cast: Cast) -> None:
+    lead, now = cast.person(Role.LEAD), timezone.now()
+    with pytest.raises(NotPermitted):
+        freezes.freeze(
+            account=lead, viewer=viewer_of(lead), repository=None, label="pci",
+            reason="audit", starts_at=now, ends_at=now + timedelta(hours=1),
+        )  # fmt: skip

@@ -126,6 +126,22 @@ def test_a_remedy_whose_manifest_changed_under_it_is_rebased_and_reviewed_again(
     assert on_main(repository) == "# what it runs on\nsqlparse==0.5.0  # kept exact\nclick==8.3.3"
 
 
+def test_of_those_a_merge_made_stale_only_the_next_to_merge_is_rebased(tmp_path):
+    found = register(checkout(tmp_path / "three", requirements__txt=TWO + "idna==3.6\n"))
+    scan(found)
+    waiting = {name: Remedy.objects.get(package_name=name) for name in ("click", "idna")}
+    order = sorted(waiting, key=lambda name: min(waiting[name].apvs.values_list("priority", "due_at", "apv_code")))
+    decide(review_of("sqlparse"), "approve")
+
+    work_off()
+
+    (event,) = Event.objects.filter(kind="remedy.rebased")
+    assert event.subject == f"remedy:{waiting[order[0]].pk}", "the most urgent one"
+    before = waiting[order[1]]
+    after = Remedy.objects.get(pk=before.pk)
+    assert (after.head_commit, after.state, review_of(order[1]).round) == (before.head_commit, "proposed", 1)
+
+
 def test_approving_a_stale_remedy_does_not_merge_what_was_not_proved(tmp_path):
     found = register(checkout(tmp_path / "three", requirements__txt=TWO + "idna==3.6\n"))
     scan(found)

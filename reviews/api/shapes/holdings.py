@@ -36,6 +36,9 @@ class RepositoryPage(serializers.Serializer[Any]):
 class RepositoryRequest(Strict):
     url = Text(max_length=1000)
     name = Text(max_length=180, required=False)
+    team_ids = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=100, help_text="the teams that own it; else your own"
+    )
 
 
 class ImmunizeRequest(Strict):

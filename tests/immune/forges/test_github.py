@@ -8,6 +8,7 @@ import pytest
 from immune import git
 from immune.forges import github as github_forge
 from immune.forges.base import (
+    ENTERED_QUEUE,
     Conclusion,
     Done,
     EscalationRequest,
@@ -279,6 +280,21 @@ def test_a_merge_queue_is_entered_once_and_waited_for(github):
         assert (answer.reason, answer.may_have_acted) == (Failure.PENDING, False)
     assert github.repo.pulls[1].queued_head == pull.head_commit
     assert github.repo.merges == []
+
+
+def test_what_the_merge_queue_put_out_often_enough_is_not_entered_again(github):
+    github.repo.protection.merge_queue = True
+    forge = GitHubForge(GitHubRepository(NAME, KEYS, merge_queue=True), github.forge.session)
+    pull = github.open_pull()
+    assert forge.merge_pull_request(github.merge_request(pull)).detail == ENTERED_QUEUE
+    assert forge.merge_pull_request(github.merge_request(pull)).detail != ENTERED_QUEUE
+    last = github.merge_request(pull, may_enter_queue=False)
+    assert forge.merge_pull_request(last).reason is Failure.PENDING, "still in the queue it is waited for"
+
+    github.repo.pulls[1].queued_head = None
+
+    assert forge.merge_pull_request(last).reason is Refusal.QUEUE_EVICTED
+    assert github.repo.pulls[1].queued_head is None
 
 
 # --- people

@@ -107,18 +107,41 @@ def test_asking_for_a_reading_answers_with_where_to_follow_it(cast: Cast, rita: 
         "https://github.com/a/b\r\nx: y",
     ],
 )
-def test_an_address_that_is_not_to_be_asked_is_refused(cast: Cast, rita: Api, settings: Any, url: str) -> None:
+def test_an_address_that_is_not_to_be_asked_is_refused(cast: Cast, settings: Any, url: str) -> None:
     settings.GIT_HOSTS = ["github.com", "git.example"]
     before = Repository.objects.count()
-    answer = rita.post("/hitl/repositories/", {"url": url})
+    answer = session(cast.person(Role.OPERATOR)).post("/hitl/repositories/", {"url": url})
     problem(answer, 422, answer.json()["reason"])
     assert "secret" not in answer.content.decode()
     assert Repository.objects.count() == before
 
 
-def test_who_may_not_immunize_registers_nothing(cast: Cast) -> None:
-    viewer = session(cast.person(Role.VIEWER))
-    problem(viewer.post("/hitl/repositories/", {"url": "https://github.com/a/b"}), 403, "not_allowed")
+def test_who_does_not_see_all_registers_nothing_and_learns_nothing_of_what_others_have(
+    cast: Cast, settings: Any
+) -> None:
+    settings.GIT_HOSTS, settings.GIT_ALLOW_PRIVATE_ADDRESSES = ["localhost"], True
+    theirs = Repository.objects.create(name="other/secret", location="https://localhost/other/secret.git")
+    cast.other_team.repositories.add(theirs)
+    for role in (Role.VIEWER, Role.REVIEWER, Role.LEAD):
+        api = session(cast.person(role))
+        answers = [
+            api.post("/hitl/repositories/", {"url": f"https://localhost/other/{name}"}) for name in ("secret", "x")
+        ]
+        problem(answers[0], 403, "not_allowed")
+        assert answers[0].json() == answers[1].json()
+    assert Repository.objects.count() == 2
+
+
+def test_a_repository_is_registered_for_the_teams_named(cast: Cast, settings: Any) -> None:
+    settings.GIT_HOSTS, settings.GIT_ALLOW_PRIVATE_ADDRESSES = ["localhost"], True
+    api = session(cast.person(Role.OPERATOR))
+    wanted = {"url": "https://localhost/a/b", "team_ids": [str(cast.other_team.pk)]}
+    answer = api.post("/hitl/repositories/", wanted)
+    assert answer.status_code == 201
+    assert list(Repository.objects.get(pk=answer.json()["id"]).owners.all()) == [cast.other_team]
+    assert api.post("/hitl/repositories/", wanted).json()["id"] == answer.json()["id"], "known already"
+    wrong = {"url": "https://localhost/c/d", "team_ids": [str(cast.repository.pk)]}
+    problem(api.post("/hitl/repositories/", wrong), 422, "unknown_team")
 
 
 def test_a_scenario_is_attached_listed_and_accepted_by_another(cast: Cast, rita: Api, sol: Api) -> None:

@@ -153,6 +153,12 @@ def test_a_lead_freezes_what_the_team_owns_and_an_operator_everything(cast: Cast
     problem(rita.post(f"/hitl/freezes/{here.json()['id']}/end"), 403, "not_allowed")
     assert lead.post(f"/hitl/freezes/{here.json()['id']}/end").json()["ended_at"]
     problem(lead.post(f"/hitl/freezes/{here.json()['id']}/end"), 422, "ended")
+    labelled = freeze_body(cast, repository_id=None, label="pci")
+    problem(lead.post("/hitl/freezes/", labelled), 403, "not_allowed")
+    assert operator.post("/hitl/freezes/", labelled).json()["label"] == "pci"
+    for label in ("", "   "):
+        problem(operator.post("/hitl/freezes/", {**labelled, "label": label}), 400, "invalid")
+    problem(operator.post("/hitl/freezes/", freeze_body(cast, label="pci")), 422, "bad_freeze")
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def many(cast: Cast) -> None:
         ("/hitl/campaigns/", 1),
         ("/hitl/policies/", 1),
         ("/hitl/reflexes/", 1),
-        ("/hitl/freezes/", 1),
+        ("/hitl/freezes/", 2),  # the second: which labels are in sight
         ("/hitl/statements/", 1),
     ],
 )

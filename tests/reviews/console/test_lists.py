@@ -164,36 +164,32 @@ def test_immunize_asks_for_a_scan(cast: Cast, signed_in: SignedIn) -> None:
     assert (scan.repository, scan.requested_by) == (cast.repository, cast.rita)
 
 
-def test_a_repository_is_registered_by_its_address_for_ones_own_team(
-    cast: Cast, signed_in: SignedIn, settings: Any
-) -> None:
+def test_a_repository_is_registered_by_its_address_for_a_team(cast: Cast, signed_in: SignedIn, settings: Any) -> None:
     settings.GIT_HOSTS, settings.GIT_ALLOW_PRIVATE_ADDRESSES = ["localhost"], True
     register = reverse("admin:immune_repository_register")
-    signed_in(cast.rita).post(register, {"url": "https://localhost/board/app.git", "team": [str(cast.team.pk)]})
+    operator = signed_in(cast.person(Role.OPERATOR))
+    operator.post(register, {"url": "https://localhost/board/app.git", "team": [str(cast.team.pk)]})
     made = Repository.objects.exclude(pk=cast.repository.pk).get()
     assert list(made.owners.all()) == [cast.team]
     assert Scan.objects.get().repository == made
 
 
-def test_a_repository_is_not_handed_to_a_foreign_team(cast: Cast, signed_in: SignedIn, settings: Any) -> None:
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.REVIEWER, Role.LEAD])
+def test_who_does_not_see_all_registers_nothing_and_learns_nothing_of_what_others_have(
+    cast: Cast, signed_in: SignedIn, settings: Any, role: str
+) -> None:
     settings.GIT_HOSTS, settings.GIT_ALLOW_PRIVATE_ADDRESSES = ["localhost"], True
     register = reverse("admin:immune_repository_register")
-    answer = signed_in(cast.rita).post(
-        register, {"url": "https://localhost/a/b.git", "team": [str(cast.other_team.pk)]}
-    )
-    assert "Choose at least one of your teams" in said(answer)
-    assert Repository.objects.count() == 1
-
-
-def test_registering_what_others_own_gives_no_sight_of_it(cast: Cast, signed_in: SignedIn, settings: Any) -> None:
-    settings.GIT_HOSTS, settings.GIT_ALLOW_PRIVATE_ADDRESSES = ["localhost"], True
-    register = reverse("admin:immune_repository_register")
-    signed_in(cast.rita).post(register, {"url": "https://localhost/a/b.git", "team": [str(cast.team.pk)]})
-    Scan.objects.all().delete()
-    answer = signed_in(cast.otto).post(
-        register, {"url": "https://localhost/a/b.git", "team": [str(cast.other_team.pk)]}
-    )
-    assert "another team" not in said(answer)
+    theirs = Repository.objects.create(name="other/secret", location="https://localhost/other/secret.git")
+    cast.other_team.repositories.add(theirs)
+    person = signed_in(cast.person(role))
+    answers = [
+        person.post(register, {"url": f"https://localhost/other/{name}.git", "team": [str(cast.team.pk)]})
+        for name in ("secret", "new")
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert b"c-url" not in person.get(reverse("admin:immune_repository_changelist")).content
+    assert Repository.objects.count() == 2
     assert not Scan.objects.exists()
 
 
@@ -205,7 +201,7 @@ def test_an_address_that_will_not_do_is_refused_with_words(
 ) -> None:
     settings.GIT_HOSTS = ["localhost"]
     register = reverse("admin:immune_repository_register")
-    answer = signed_in(cast.rita).post(register, {"url": url, "team": [str(cast.team.pk)]})
+    answer = signed_in(cast.person(Role.OPERATOR)).post(register, {"url": url, "team": [str(cast.team.pk)]})
     assert said(answer)
     assert Repository.objects.count() == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.utils import timezone
 
 from immune import hints
 from immune.forges.webhooks import signature
@@ -64,6 +65,28 @@ def test_merged_by_hand_is_resolved_by_reading_and_nobody_is_asked_any_more(worl
     assert (asked.state, "by hand" in asked.closed_because) == ("decided", True)
     assert remedy.merge_commit == world.at(remedy.repository).head("main")
     assert not ForgeJob.objects.filter(kind="merge_pr").exists(), "nobody here decided it"
+
+
+def test_what_the_merge_queue_puts_out_again_and_again_comes_back_to_people_with_the_reason(world, remedy):
+    there = world.at(remedy.repository)
+    there.protection.merge_queue = True
+    type(remedy.repository).objects.update(merge_queue=True)
+    decide(review_of("click"), "approve")
+    entered = 0
+    for _ in range(3):
+        ForgeJob.objects.filter(state="pending").update(due_at=timezone.now())
+        work_off()
+        pull = world.pull(remedy)
+        entered += pull.queued_head is not None
+        there.pulls[pull.number].queued_head = None  # its checks did not pass there
+
+    ForgeJob.objects.filter(state="pending").update(due_at=timezone.now())
+    work_off()
+
+    job = ForgeJob.objects.get(kind="merge_pr")
+    assert (entered, job.state, job.reason) == (3, "refused", "merge_queue_evicted")
+    assert "merge queue put" in review_of("click").opened_because
+    assert (states(remedy.repository), there.merges) == ({"click": "in_review"}, [])
 
 
 def test_what_somebody_pushed_to_is_theirs_and_unproved_and_merged_it_is_read(world, remedy):

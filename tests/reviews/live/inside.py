@@ -15,8 +15,19 @@ from config import embedded
 from immune import first_start
 from immune.events.actors import COMMAND, SYSTEM
 from immune.events.log import act, end_of_chain
-from immune.models import Account, ApiToken, Event, Repository, Team
+from immune.models import Account, ApiToken, Event, Repository, Role, Team
 from immune.people.services import create_account, create_team, create_token, revoke_token, set_password
+from reviews.live.frames import SHAPES, TEXT, TEXT_OR_NONE, TEXTS, TRUTH, WHOLE
+
+# Events that concern people and settings, and one that nobody knows.
+UNSEEN = (
+    "account.created",
+    "token.created",
+    "team.created",
+    "notice_channel.created",
+    "policy.switched_on",
+    "no.such_kind",
+)
 
 
 def serve(server: str, port: int) -> None:
@@ -42,6 +53,37 @@ def cast(rooms: list[str]) -> dict[str, str]:
     bruno = Account.objects.get(username="bruno")
     create_team(actor=COMMAND, name="first", members=[bruno], repositories=[Repository.objects.get(pk=rooms[0])])
     return tokens
+
+
+def roles(rooms: list[str]) -> dict[str, str]:
+    """Tokens of one account for each role in a team that owns the first room ("reviewer") and one in a team that owns the second
+    ("reviewer elsewhere"); "blind" is a token of an admin without the right to read."""
+    tokens = {}
+    for room, where in zip(rooms, ("", " elsewhere"), strict=True):
+        team = Team.objects.create(name=f"owners{where}")
+        team.repositories.add(Repository.objects.get(pk=room))
+        for role in Role.values:
+            account = create_account(actor=COMMAND, username=f"{role}{where}", password=None, role=role)
+            team.members.add(account)
+            tokens[account.username] = create_token(actor=COMMAND, account=account, name="test", scopes=["read"])[1]
+    admin = Account.objects.get(username="admin")
+    tokens["blind"] = create_token(actor=COMMAND, account=admin, name="blind", scopes=["decide"])[1]
+    return tokens
+
+
+def everything_happens(rooms: list[str]) -> tuple[int, int]:
+    """One event of every kind that has a frame, and of some that have none, in each room and in none. Returns the positions it lies
+    between."""
+    before = end_of_chain()[0]
+    sample = {TEXT: "x", TEXT_OR_NONE: None, WHOLE: 1, TRUTH: True, TEXTS: ["x"]}
+    for room in (*map(UUID, rooms), None):
+        with act(SYSTEM) as log:
+            for kind, shape in SHAPES.items():
+                data = {name: sample[held] for name, held in {**shape.optional, **shape.required}.items()}
+                log.record(kind, subject="apv:1", repository=room, data=data)
+            for kind in UNSEEN:
+                log.record(kind, subject="account:1", repository=room, data={"secret": "x"})
+    return before, end_of_chain()[0]
 
 
 def recast() -> dict[str, str]:

@@ -11,12 +11,15 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
+from reviews.live.frames import CHANNELS, SHAPES
 from tests.reviews.live.serving import HERE, Served, environment_for, heard, opened, said
 from tests.servers.private import free_port
 from tests.worlds import worlds
 
 # A change that no event tells of is noticed at the next look, five seconds apart.
 NOTICED = 12
+ROLES = ("viewer", "reviewer", "lead", "operator", "admin")
+SEES_ALL = ("operator", "admin")
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,38 @@ async def test_each_viewer_sees_only_the_repositories_in_sight_and_nobody_sees_a
         seen[name] = [frame["position"] for frame in frames]
         await client.close()
     assert seen == {"ana": [first, second, nowhere, everyone], "bruno": [first, everyone], "carla": [everyone]}
+
+
+async def test_each_role_sees_of_every_kind_of_event_what_is_in_its_sight_and_nothing_else(scene: Scene) -> None:
+    """The matrix of the feed: role × kind of event × place. A kind with a new frame is in it by itself."""
+    tokens = await asyncio.to_thread(scene.call, "roles", scene.rooms)
+    assert set(tokens) == {*ROLES, *(f"{role} elsewhere" for role in ROLES), "blind"}
+    before, last = await asyncio.to_thread(scene.call, "everything_happens", scene.rooms)
+    own, foreign = scene.rooms
+    for name, token in tokens.items():
+        if name == "blind":
+            assert await refusal(scene, additional_headers=bearer(token)) in (401, 403)
+            continue
+        role, _, elsewhere = name.partition(" ")
+        theirs = foreign if elsewhere else own
+        in_sight = {own, foreign, None} if role in SEES_ALL else {theirs}
+        expected = {
+            (kind, place)
+            for kind, shape in SHAPES.items()
+            for place in (own, foreign, None)
+            if shape.everyone or place in in_sight
+        }
+        seen = set()
+        async with await opened(scene.served, token) as client:
+            await said(client, {"type": "subscribe", "channels": list(CHANNELS), "since": before})
+            await client.send('{"type": "ping"}')
+            while (frame := await heard(client))["type"] != "pong" or frame["position"] < last:
+                if "kind" in frame:
+                    assert frame["channel"] == SHAPES[frame["kind"]].channel
+                    seen.add((frame["kind"], frame["repository"]))
+                elif frame["type"] == "pong":
+                    await client.send('{"type": "ping"}')
+        assert seen == expected, name
 
 
 async def test_a_revoked_token_is_turned_out_at_once(own_cast: Scene) -> None:

@@ -7,17 +7,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from tests.github_server.transport import context as server_context
 
 
 class Posts(ThreadingHTTPServer):
-    """Answers with ``status`` and ``headers``; ``got`` holds (path, headers, body)."""
+    """Answers with ``status`` and ``headers``; ``got`` holds (path, headers, body). With a certificate's file it speaks TLS."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Post)
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            self.socket = server_context(certificate).wrap_socket(self.socket, server_side=True)
         self.forget()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that does not trust us hangs up: that is what some tests are about."""
 
     def forget(self) -> None:
         self.got: list[tuple[str, dict[str, str], bytes]] = []
@@ -25,7 +34,7 @@ class Posts(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook?key=s3cret"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/hook?key=s3cret"
 
 
 class _Post(BaseHTTPRequestHandler):

@@ -32,7 +32,8 @@ def test_a_channel_is_made_changed_tried_and_removed_and_its_secret_shown_once(c
     assert row["secret"].startswith("whsec_")
     assert (row["shown"], row["team"]) == ("127.0.0.1", "Board")
     path = f"/hitl/channels/{row['id']}"
-    assert api.post(f"{path}/change", {"pace": "digest", "is_on": False}).json()["pace"] == "digest"
+    changed = api.post(f"{path}/change", {"pace": "digest", "is_on": False, "hour": 6, "language": "pt-br"}).json()
+    assert (changed["pace"], changed["hour"], changed["language"]) == ("digest", 6, "pt-br")
     tried = api.post(f"{path}/try")
     assert tried.status_code == 202
     new = api.post(f"{path}/rotate").json()["secret"]
@@ -73,6 +74,8 @@ def test_others_find_nothing_and_who_may_not_is_told(cast: Cast) -> None:
         ({"topics": []}, 400),
         ({"topics": ["everything"]}, 400),
         ({"name": "   "}, 400),
+        ({"hour": 24}, 400),
+        ({"language": "tlh"}, 400),
         ({"colour": "red"}, 400),
     ],
 )
@@ -83,11 +86,13 @@ def test_bad_channels_are_refused(cast: Cast, change: dict[str, Any], status: in
 
 def test_the_console_shows_a_new_secret_once_and_the_log_of_what_was_sent(cast: Cast) -> None:
     client = session(cast.person(Role.LEAD)).client
-    form = {"name": "<b>ops", "kind": "webhook", "address": HOOK["address"], "topic": ["threats"], "pace": "at_once"}
+    form = {"name": "<b>ops", "kind": "webhook", "address": HOOK["address"], "topic": ["threats"], "pace": "digest"}
+    form |= {"hour": "17", "language": "pt-br"}
     page = client.post(reverse("admin:reviews_noticechannel_create"), form)
     assert b"whsec_" in page.content
     assert b"<b>ops" not in page.content
     row = NoticeChannel.objects.get()
+    assert (row.hour, row.language) == (17, "pt-br")
     detail = client.get(reverse("admin:reviews_noticechannel_change", args=(row.pk,)))
     assert b"whsec_" not in detail.content
     assert b"s3cret" not in detail.content

@@ -8,13 +8,13 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from immune import claims, deliveries
 from immune.events.actors import SYSTEM
@@ -30,6 +30,8 @@ from reviews.notices import content, outgoing, sending, services
 from reviews.notices.content import Message
 from reviews.notices.models import Notice, NoticeAttempt, NoticeChannel
 from reviews.notices.sealing import CannotOpen, seal, unseal
+from reviews.notices.wording import line_of
+from tests.github_server import transport
 from tests.reviews import cast as made
 from tests.reviews.cast import Cast
 from tests.reviews.notices.servers import Mails, Posts, served
@@ -49,6 +51,14 @@ def posts(web: Posts, settings: Any) -> Posts:
     settings.NOTICE_PRIVATE_NETWORKS = [ip_network("127.0.0.0/8")]
     settings.PAGERDUTY_URL = web.url
     return web
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Posts, str]]:
+    """A receiver over TLS and the file of the authority that signed its certificate."""
+    file = transport.certificate(tmp_path_factory.mktemp("tls"))
+    with served(Posts(file)) as server:
+        yield server, str(file)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +122,72 @@ def test_a_webhook_arrives_signed_over_id_time_and_body(cast: Cast, posts: Posts
     assert said["severity"] == "error"
     assert [one["position"] for one in said["events"]] == [event.position]
     assert NoticeAttempt.objects.get().outcome == "done"
+
+
+def test_over_tls_only_a_receiver_whose_authority_is_trusted_is_told(
+    cast: Cast, settings: Any, secure: tuple[Posts, str]
+) -> None:
+    web, authority = secure
+    settings.NOTICE_PRIVATE_NETWORKS = [ip_network("127.0.0.0/8")]
+    _, secret = channel(cast, address=web.url)
+    tell(opened(cast))
+    notice = work_off()
+    assert (notice.state, notice.last_error, web.got) == ("pending", "unreachable", [])
+
+    settings.NOTICE_CA_FILE = authority
+    Notice.objects.update(due_at=timezone.now())
+    assert work_off().state == "done"
+    ((_, headers, body),) = web.got
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"
+    # The certificate is for the name that was asked for, not for whoever answers at the address.
+    other = f"https://other.example:{web.server_port}/hook"
+    assert outgoing.post(other, b"{}", {}, lambda *_: ["127.0.0.1"]).outcome == "unreachable"
+    assert len(web.got) == 1
+
+
+def test_slack_gets_a_message_of_plain_blocks(cast: Cast, posts: Posts) -> None:
+    channel(cast, "slack", address=posts.url)
+    tell(opened(cast, advisory="GHSA-1"))
+    assert work_off().state == "done"
+    ((path, headers, body),) = posts.got
+    assert (path, headers["content-type"]) == ("/hook?key=s3cret", "application/json")
+    said = json.loads(body)
+    assert said["text"] == "[demo/noticeboard] high APV-2026-000001: GHSA-1 in requests"
+    assert [block["type"] for block in said["blocks"]] == ["header", "section"]
+    assert (said["unfurl_links"], said["unfurl_media"]) == (False, False)
+
+
+def test_each_is_told_in_the_language_of_the_channel(cast: Cast, posts: Posts, settings: Any) -> None:
+    for language in ("en", "pt-br"):
+        channel(cast, address=posts.url, language=language, person=made.account(f"a-{language}", Role.ADMIN))
+    settings.LANGUAGE_CODE = "pt-br"
+    channel(cast, address=posts.url, person=made.account("a-site", Role.ADMIN))
+    tell(opened(cast, advisory="GHSA-1"))
+    for _ in range(3):
+        work_off()
+    titles = sorted(json.loads(body)["title"] for _, _, body in posts.got)
+    where = "[demo/noticeboard]"
+    assert titles == [
+        *[f"{where} alta APV-2026-000001: GHSA-1 em requests"] * 2,
+        f"{where} high APV-2026-000001: GHSA-1 in requests",
+    ]
+
+
+def test_every_kind_of_event_has_a_sentence_in_both_languages() -> None:
+    data = {"kind": "merge_pr", "state": "refused", "reason": "conflict", "type": "approve", "cause": "checks_red"}
+    events = [
+        Happened(1, kind, "x:1", None, "system", data | {"from": "rest", "to": "emergency"}) for kind in content.KINDS
+    ]
+    said = {}
+    for language in ("en", "pt-br"):
+        with translation.override(language):
+            said[language] = [line_of(event, "") for event in events]
+    assert not {kind for kind in content.KINDS if kind in said["en"]}
+    unchanged = {one for one in zip(*said.values(), strict=True) if one[0] == one[1]}
+    assert {english for english, _ in unchanged} <= {"unknown :  in "}
 
 
 def test_what_the_other_side_cannot_take_now_is_tried_again_not_before_it_asks(cast: Cast, posts: Posts) -> None:
@@ -238,7 +314,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(posts: Posts) -> No
 @pytest.mark.parametrize("text", ["<!channel> & <https://evil.example|click>", "a\nb\u202egnp", "x" * 9000])
 def test_slack_is_sent_no_markup(text: str) -> None:
     event = Happened(1, "apv.opened", "apv:1", None, "system", {"package": text, "apv_code": "A"})
-    line = content.line_of(event, text)
+    line = line_of(event, text)
     said = json.loads(content.slack(Message("k", line, (line,))))
     assert "<" not in said["text"]
     assert {block["text"]["type"] for block in said["blocks"]} == {"plain_text"}
@@ -310,9 +386,57 @@ def test_what_each_topic_tells(kind: str, data: dict[str, Any], topics: list[str
     assert content.tells(Happened(1, kind, "x:1", None, "system", data), topics) is told
 
 
+def at(monkeypatch: pytest.MonkeyPatch, day: int, hour: int) -> None:
+    """It is this hour (UTC) of this day."""
+    moment = datetime(2099, 5, day, hour, 30, tzinfo=UTC)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
+
+
+def test_a_digest_tells_once_a_day_from_its_hour_on(cast: Cast, posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 1, 9)
+    row, _ = channel(cast, address=posts.url, pace="digest", hour=14)
+    events = [opened(cast)]
+    assert sending.gather() == 0, "its hour has not come"
+    at(monkeypatch, 1, 16)
+    assert (sending.gather(), sending.gather()) == (1, 0), "an hour that was missed is made up for, once"
+    opened(cast)
+    at(monkeypatch, 1, 23)
+    assert sending.gather() == 0, "what happens later is told tomorrow"
+    at(monkeypatch, 2, 13)
+    assert sending.gather() == 0
+    at(monkeypatch, 2, 14)
+    assert sending.gather() == 1
+    positions = [notice.positions for notice in Notice.objects.order_by("created_at")]
+    assert positions == [[events[0].position], [Event.objects.filter(kind="apv.opened").latest("position").position]]
+
+    services.change_channel(account=row.account, viewer=viewer_of(row.account), channel=row, hour=3, pace="overdue")
+    at(monkeypatch, 2, 20)
+    assert sending.gather() == 0, "it begins when its hour comes next"
+    at(monkeypatch, 3, 3)
+    assert sending.gather() == 1
+
+
+def test_what_ended_long_ago_is_forgotten_with_its_attempts(cast: Cast, posts: Posts, settings: Any) -> None:
+    row, _ = channel(cast, address=posts.url)
+    long_ago = timezone.now() - timedelta(days=91)
+    ends = {"done": long_ago, "parked": long_ago, "lately": timezone.now() - timedelta(days=89), "waits": None}
+    for key, finished in ends.items():
+        notice = Notice.objects.create(
+            channel=row, key=key, state="parked" if finished else "pending", finished_at=finished
+        )
+        notice.log.create(outcome="refused")
+    settings.NOTICE_LOG_DAYS = 0
+    assert sending.forget() == 0
+    settings.NOTICE_LOG_DAYS = 90
+    assert sending.forget() == 2
+    assert set(Notice.objects.values_list("key", flat=True)) == {"lately", "waits"}
+    assert NoticeAttempt.objects.count() == 2
+
+
 def test_a_digest_tells_once_of_all_since_the_last(cast: Cast, posts: Posts) -> None:
     opened(cast)
     channel(cast, address=posts.url, pace="digest")
+    NoticeChannel.objects.update(hour=0, told_on=None)
     events = [opened(cast), opened(cast)]
     tell(events[0])
     assert not Notice.objects.exists(), "not at once"
@@ -323,14 +447,16 @@ def test_a_digest_tells_once_of_all_since_the_last(cast: Cast, posts: Posts) -> 
 
 def test_overdue_reviews_are_told_once_a_day_while_there_are_any(cast: Cast, posts: Posts) -> None:
     channel(cast, address=posts.url, pace="overdue")
+    NoticeChannel.objects.update(hour=0, told_on=None)
     review = made.proved_review(cast)
     assert (sending.gather(), sending.gather()) == (1, 0)
     assert work_off().state == "cancelled", "nothing is overdue"
     Review.objects.filter(pk=review.pk).update(due_at=timezone.now() - timedelta(days=1))
     Notice.objects.all().delete()
+    NoticeChannel.objects.update(told_on=None)
     sending.gather()
     work_off()
-    assert json.loads(posts.got[0][2])["title"] == "1 reviews are overdue"
+    assert json.loads(posts.got[0][2])["title"] == "1 review is overdue"
 
 
 def test_who_may_make_and_change_which_channel(cast: Cast, posts: Posts) -> None:
