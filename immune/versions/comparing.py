@@ -1,0 +1,28 @@
+"""Which of two versions is the older, in signs: what the command and the API answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from immune.formats.limits import shown
+from immune.versions import Unparsable, VersionOrder
+
+SIGNS = {-1: "<", 0: "=", 1: ">"}
+LONGEST = 2000  # characters of one version; the longest kind there is has a few hundred
+MOST = 5000  # pairs at a time
+
+
+def sign(order: VersionOrder, a: str, b: str) -> str:
+    """``<``, ``=`` or ``>``. Raises Unparsable."""
+    return SIGNS[order.compare(a, b)]
+
+
+def signs(order: VersionOrder, pairs: Iterable[tuple[str, str]]) -> list[tuple[str | None, str]]:
+    """(answer, reason) of each pair: None with the reason where it cannot be compared."""
+    found: list[tuple[str | None, str]] = []
+    for a, b in pairs:
+        try:
+            found.append((sign(order, a, b), ""))
+        except Unparsable as error:
+            found.append((None, shown(str(error), 400)))
+    return found
