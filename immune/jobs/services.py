@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import IO, Any, Protocol
 
 from django.conf import settings
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from immune import leases
 from immune.events.actors import SYSTEM, Actor
-from immune.events.log import act
+from immune.events.log import Log, act
 from immune.formats import limits
 from immune.ingest.services import MAX_PART
 from immune.jobs.selectors import WITH_DOCUMENT
@@ -112,7 +112,7 @@ def expire_results() -> int:
     return removed
 
 
-def _expire_some(before: Any) -> int:
+def _expire_some(before: datetime) -> int:
     old = Job.objects.filter(kind__in=WITH_DOCUMENT, finished_at__lt=before, expired_at=None)
     with act(SYSTEM) as log:
         leases.fence()
@@ -159,7 +159,7 @@ def _create(viewer: Viewer, about: dict[str, Any], size: int, requested_by: Acco
     return Job.objects.create(**about, size=size, requested_by=requested_by, scopes=scopes)
 
 
-def _announce(log: Any, job: Job) -> None:
+def _announce(log: Log, job: Job) -> None:
     log.record(
         "job.submitted",
         subject=f"job:{job.pk}",

@@ -39,6 +39,7 @@ from reviews.console.base import (
     viewer,
 )
 from reviews.console.downloads import attachment
+from reviews.console.queue import SeenRepository
 from reviews.templatetags.console import shown_line
 
 OUTCOMES: dict[str, str | Promise] = {
@@ -54,8 +55,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     list_display = ("sent", "seen_kind", "seen_repository", "seen_source", "status", "changes", "finished_at")
     list_display_links = ("sent",)
-    # No filter by repository: that one's choices are of rows that have one.
-    list_filter = ("kind", "state")
+    list_filter = ("kind", "state", SeenRepository)
     search_fields = ("repository__name", "source", "part")
     sortable_by = ("sent",)
     ordering = ("-created_at", "pk")

@@ -66,6 +66,7 @@ def export(api: Api, kind: str = "openvex", **more: Any) -> Any:
 
 @pytest.mark.usefixtures("advisories")
 class TestScan:
+    @pytest.mark.both_databases
     def test_an_archive_says_what_the_command_says_of_its_folder_and_writes_nothing(
         self, rita: Api, tmp_path: Any
     ) -> None:
@@ -223,6 +224,7 @@ class TestAdvisories:
         assert not Job.objects.exists()
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("advisories")
 def test_results_expire_and_who_asks_is_told(rita: Api, settings: Any) -> None:
     settings.JOB_RESULT_DAYS = 30
