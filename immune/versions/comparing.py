@@ -8,8 +8,8 @@ from immune.formats.limits import shown
 from immune.versions import Unparsable, VersionOrder
 
 SIGNS = {-1: "<", 0: "=", 1: ">"}
-LONGEST = 2000  # characters of one version; the longest kind there is has a few hundred
-MOST = 5000  # pairs at a time
+LONGEST = 300  # characters of one version
+MOST = 500  # pairs at a time: more are for the command, which reads any number
 
 
 def sign(order: VersionOrder, a: str, b: str) -> str:

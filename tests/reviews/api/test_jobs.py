@@ -292,7 +292,7 @@ class TestCompare:
         assert (first["answer"], third["answer"]) == ("<", "=")
         assert second["answer"] is None
         assert "?" in second["reason"]
-        too_many = {"ecosystem": "PyPI", "pairs": [{"a": "1", "b": "2"}] * 5001}
+        too_many = {"ecosystem": "PyPI", "pairs": [{"a": "1", "b": "2"}] * 501}
         problem(rita.post("/hitl/versions/compare", too_many), 400, "invalid")
 
 
