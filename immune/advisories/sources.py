@@ -176,7 +176,7 @@ class Header(tarfile.TarInfo):
         return found
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Header:  # type: ignore[override]
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Header:
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
