@@ -354,6 +354,11 @@ SPECTACULAR_SETTINGS = {
         "ChannelKind": "reviews.notices.models.ChannelKind",
         "NoticePace": "reviews.notices.models.Pace",
         "NoticeTopic": ["threats", "reviews", "decisions", "refusals", "alarms"],
+        "JobKind": "immune.models.jobs.JobKind",
+        "VexKind": ["csaf", "cyclonedx", "openvex"],
+        "ScanOutcome": ["clean", "findings", "unreadable"],
+        "VersionSign": ["<", "=", ">"],
+        "VersionAnswer": ["<", "=", ">", "?"],
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from immune.command import BadInput, Exit
 from immune.formats.limits import shown
 from immune.versions import Unparsable, VersionOrder, order_for
-from immune.versions.comparing import sign
+from immune.versions.comparing import UNKNOWN, sign
 
 MAX_LINE = 4096  # two versions of the longest kind there is, and room
 
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                 self.stdout.write(_answer(order, line))
             except Unparsable as error:
                 failed = True
-                self.stdout.write("?")
+                self.stdout.write(UNKNOWN)
                 self.stderr.write(f"line {number}: {_line(error)}")
         if failed:
             sys.exit(int(Exit.BAD_INPUT))

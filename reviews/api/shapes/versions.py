@@ -29,9 +29,9 @@ class ComparisonShape(serializers.Serializer[Any]):
 
 
 class ComparedRow(serializers.Serializer[Any]):
-    """The answer to one pair; null with the reason where it cannot be compared."""
+    """The answer to one pair; `?` with the reason where it cannot be compared."""
 
-    answer = serializers.ChoiceField(["<", "=", ">"], allow_null=True)
+    answer = serializers.ChoiceField(["<", "=", ">", "?"])
     reason = serializers.CharField(allow_blank=True)
 
 
