@@ -315,7 +315,12 @@ VARIABLES: dict[str, Variable] = {
         "", text, "Address of the OSV bulk export with {ecosystem} in it. Empty: advisories come from files only."
     ),
     "REPORT_MAX_BYTES": Variable(
-        256 * 1024 * 1024, whole(1024, 2**33), "The largest report that may be sent, in bytes as it is sent."
+        256 * 1024 * 1024,
+        whole(1024, 2**33),
+        "The largest file (report, archive) that may be sent, in bytes as it is sent.",
+    ),
+    "JOB_RESULT_DAYS": Variable(
+        30, whole(0, 100_000), "Days that the result of a scan of files, or an exported document, is kept. 0: for ever."
     ),
     "EPSS_URL": Variable(
         "",

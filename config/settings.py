@@ -238,6 +238,7 @@ DUTIES = (
     Duty("reconsider", 600, "reviews.automatic.reconsider", "events"),
     Duty("tidy_layers", 600, "wargaming.services.tidy_layers", "wargame"),
     Duty("remove_old_evidence", DAY, "reviews.retention.remove_old_evidence", "events"),
+    Duty("expire_results", DAY, "immune.jobs.services.expire_results", "events"),
     Duty("sync_advisories", DAY, "immune.advisories.daily.sync_configured", "ingest"),
     Duty("sync_signals", DAY, "immune.advisories.daily.sync_signals_daily", "ingest"),
     Duty("forget_webhooks", DAY, "immune.hints.forget", "ingest", at_once=False),
@@ -310,6 +311,7 @@ OSV_ECOSYSTEMS = ENV["OSV_ECOSYSTEMS"]
 EPSS_URL: str = ENV["EPSS_URL"]
 KEV_URL: str = ENV["KEV_URL"]
 REPORT_MAX_BYTES: int = ENV["REPORT_MAX_BYTES"]
+JOB_RESULT_DAYS: int = ENV["JOB_RESULT_DAYS"]
 
 API_RATE_PER_MINUTE: int = ENV["API_RATE_PER_MINUTE"]
 API_ANONYMOUS_RATE_PER_MINUTE: int = ENV["API_ANONYMOUS_RATE_PER_MINUTE"]
@@ -359,6 +361,11 @@ SPECTACULAR_SETTINGS = {
         "ChannelKind": "reviews.notices.models.ChannelKind",
         "NoticePace": "reviews.notices.models.Pace",
         "NoticeTopic": ["threats", "reviews", "decisions", "refusals", "alarms"],
+        "JobKind": "immune.models.jobs.JobKind",
+        "VexKind": ["csaf", "cyclonedx", "openvex"],
+        "ScanOutcome": ["clean", "findings", "unreadable"],
+        "VersionSign": ["<", "=", ">"],
+        "VersionAnswer": ["<", "=", ">", "?"],
         "Scope": ["administer", "decide", "immunize", "lead", "operate", "read"],
     },
 }

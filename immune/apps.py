@@ -11,8 +11,8 @@ class ImmuneConfig(AppConfig):
         from immune import deliveries, forge_jobs, hints, scans, tasks, work  # noqa: PLC0415 - models are ready only now
         from immune.events import doorbell  # noqa: PLC0415
         from immune.homeostasis import metrics as _metrics  # noqa: F401, PLC0415 - registers itself
-        from immune.ingest import jobs  # noqa: PLC0415
+        from immune.jobs import running  # noqa: PLC0415
 
-        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, jobs.REPORTS, hints.WEBHOOKS):
+        for kind in (deliveries.DELIVERIES, forge_jobs.FORGE, scans.SCANS, running.JOBS, hints.WEBHOOKS):
             work.register(kind)
         doorbell.hear(tasks.wake_workers)

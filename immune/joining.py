@@ -9,17 +9,22 @@ An approval is no settling: its change is merged all the same, and only the read
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils import timezone
 
+from immune.advisories.exploitation import raised
+from immune.apvs import note_updated
 from immune.events.log import Log
 from immune.models import APV, AliasGroup, Sighting, Suppression
 from immune.models.apvs import LIVE, APVStatus
 from immune.models.questions import Question, QuestionKind
 from immune.questions import ask
+from immune.suppression.selectors import about as suppressions_of
 from immune.suppression.selectors import covered, holding
-from immune.suppression.services import end_at_once
+from immune.suppression.services import end_at_once, shorten
 from immune.transitions import move_apv
 
 _GONE, _SET_ASIDE, _STANDS = range(3)
@@ -37,12 +42,18 @@ def join(log: Log, kept: APV, folded: APV) -> None:
         APVStatus.APPROVED in (kept.status, folded.status) and kept.status != folded.status
     )
     about = f"{kept.apv_code} {kept.status}, {folded.apv_code} {folded.status}"
+    _carry_priority(log, kept, folded)
     if _strictness(folded.status) > _strictness(kept.status):
         if folded.status == APVStatus.SUPPRESSED:
             Suppression.objects.filter(holding(), apv=folded).update(apv=kept)  # the next reading sets it aside by it
         else:
             end_at_once(log, list(Suppression.objects.filter(holding(), apv=kept)), why="aliases_joined")
         _open_again(log, kept, folded)
+    elif kept.status == folded.status == APVStatus.SUPPRESSED and (sooner := _sooner_end(kept, folded)) is not None:
+        # Both are set aside: the stricter of the two is the one that comes back first.
+        own = Suppression.objects.filter(holding(), apv=kept, expires_at__gt=sooner)
+        shorten(log, list(own), until=sooner, why="aliases_joined")
+        differed, about = True, f"{kept.apv_code} and {folded.apv_code} set aside, until {sooner:%Y-%m-%d}"
     _hand_over_sightings(folded, kept)
     _hand_over_questions(folded, kept)
     move_apv(
@@ -56,6 +67,32 @@ def join(log: Log, kept: APV, folded: APV) -> None:
     APV.objects.filter(merged_into=folded).update(merged_into=kept)  # every code leads there in one step
     if differed:
         ask(log, kept, QuestionKind.ALIASES_JOINED, about)
+
+
+def _sooner_end(kept: APV, folded: APV) -> datetime | None:
+    """When the younger comes back, where that is before the elder does by what sets it alone aside; else None."""
+    ends = [_latest_end(apv) for apv in (kept, folded)]
+    return ends[1] if ends[0] is not None and ends[1] is not None and ends[1] < ends[0] else None
+
+
+def _latest_end(apv: APV) -> datetime | None:
+    rows = Suppression.objects.filter(holding()).filter(suppressions_of(apv))
+    return max(rows.values_list("expires_at", flat=True), default=None)
+
+
+def _carry_priority(log: Log, kept: APV, folded: APV) -> None:
+    """What a reflex raised one of them to holds for the one that is kept, and no weighing takes it back."""
+    to = min(filter(None, (kept.raised_to, folded.raised_to)), default="")
+    if to == kept.raised_to:
+        return
+    columns = {name: getattr(kept, name) for name in ("priority", "priority_factors", "due_at")}
+    found = raised(columns, kept.created_at, to)
+    APV.objects.filter(pk=kept.pk).update(raised_to=to, updated_at=timezone.now(), **found)
+    kept.raised_to = to
+    for name, value in found.items():
+        setattr(kept, name, value)
+    if found is not columns:
+        note_updated(log, kept)
 
 
 def _open_again(log: Log, kept: APV, folded: APV) -> None:
@@ -80,12 +117,21 @@ def end_disputed_suppressions(log: Log, one: AliasGroup, other: AliasGroup) -> s
     Returns the APVs that came back.
     """
     back: set[UUID] = set()
+    _share_the_sooner_end(log, one, other)
     for aside, standing in ((one, other), (other, one)):
         rows = list(Suppression.objects.filter(holding(), group=aside))
         stands = APV.objects.filter(group=standing, status__in=LIVE - {APVStatus.SUPPRESSED})
         if rows and stands.exists():
             back |= {apv.pk for apv in end_at_once(log, rows, why="aliases_joined")}
     return back
+
+
+def _share_the_sooner_end(log: Log, one: AliasGroup, other: AliasGroup) -> None:
+    """Where both names are set aside everywhere, neither holds longer than the other."""
+    rows = [list(Suppression.objects.filter(holding(), group=group)) for group in (one, other)]
+    if all(rows):
+        sooner = min(max(row.expires_at for row in of) for of in rows)
+        shorten(log, [row for of in rows for row in of if row.expires_at > sooner], until=sooner, why="aliases_joined")
 
 
 def _hand_over_sightings(folded: APV, kept: APV) -> None:

@@ -1,17 +1,22 @@
-"""What is wrong in a file or folder, by the advisories that are loaded. Only reads: no repository, no APV, no event."""
+"""What is wrong in a file, folder or archive, by the advisories that are loaded. Only reads: no repository, no APV, no event."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from immune.advisories.selectors import knowledge_of
+from immune.archive import read_upload
 from immune.findings import Place, findings_in, packages_in
 from immune.folder import read_path
 from immune.formats.limits import shown
 from immune.inventory import Dependency, Origin, Refusal, Unreadable
 from immune.models import Advisory
+from immune.reading import Reading
+
+AT_ONCE = 50  # files read between two words of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,11 @@ class PathScan:
     findings: tuple[Place, ...] = ()
     unresolved: tuple[Dependency, ...] = ()
     unreadable: tuple[Refusal, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """``unreadable`` as soon as something could not be read or decided, else ``findings``, else ``clean``."""
+        return "unreadable" if self.unreadable else "findings" if self.findings else "clean"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -38,9 +48,32 @@ class PathScan:
 def scan_path(path: Path) -> PathScan:
     """Reads and matches what lies at ``path``. What could not be read is said in ``unreadable``, never left out."""
     try:
-        reading = read_path(path)
+        return _matched(read_path(path))
     except Unreadable as error:
         return PathScan(0, unreadable=(Refusal(error.source, error.reason),))
+
+
+def scan_upload(path: Path, name: str, *, progress: Callable[[dict[str, int]], None] | None = None) -> PathScan:
+    """The same of a file that was sent, which was called ``name``: a manifest, or an archive of a folder.
+
+    ``progress`` is told of files ``read`` and dependencies ``applied``, now and then; what it raises ends the scan.
+    """
+
+    def tell(read: int) -> None:
+        if progress and (read == 1 or read % AT_ONCE == 0):
+            progress({"read": read, "applied": 0})
+
+    try:
+        reading = read_upload(path, name, tell)
+    except Unreadable as error:
+        return PathScan(0, unreadable=(Refusal(error.source, error.reason),))
+    found = _matched(reading)
+    if progress:
+        progress({"read": len(reading.digests), "applied": found.dependencies})
+    return found
+
+
+def _matched(reading: Reading) -> PathScan:
     dependencies = reading.dependencies
     unreadable = list(reading.refused)
     if not Advisory.objects.exists():

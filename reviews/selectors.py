@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from immune import questions
 from immune.advisories.exploitation import NO_SIGNALS, signals_of
-from immune.models import APV, Advisory, Repository, Sighting
+from immune.models import APV, Advisory, Question, Repository, Sighting
 from immune.models.advisories import SEVERITY_RANKS, Severity, severity_rank
 from immune.models.apvs import LIVE, APVStatus
 from immune.people.selectors import Viewer, within_sight
@@ -254,8 +254,11 @@ def review_by_id(viewer: Viewer, pk: UUID | str) -> Review | None:
 def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
     """Adds what a review page shows, in a constant number of queries."""
     wargames = Wargame.objects.prefetch_related("runs", "orders")
+    asked = Question.objects.filter(settled_at__isnull=True).order_by("asked_at", "pk")
     items = ReviewItem.objects.select_related("apv__group").prefetch_related(
-        Prefetch("wargame", queryset=wargames), "apv__group__advisories"
+        Prefetch("wargame", queryset=wargames),
+        "apv__group__advisories",
+        Prefetch("apv__questions", queryset=asked, to_attr="open_questions"),
     )
     return rows.select_related("repository", "remedy__aftermath", "apv", "claimed_by").prefetch_related(
         Prefetch("items", queryset=items.order_by("apv__priority", "apv__apv_code")),

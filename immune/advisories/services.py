@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -53,13 +53,18 @@ class SyncReport:
         return asdict(self)
 
 
-def sync_advisories(*, actor: Actor, paths: Iterable[str | Path]) -> SyncReport:
+def sync_advisories(
+    *, actor: Actor, paths: Iterable[str | Path], progress: Callable[[dict[str, int]], None] | None = None
+) -> SyncReport:
     """Reads OSV records from files, folders and archives. Idempotent; a broken record is refused and the rest taken.
 
-    Repositories that hold a package whose matching may have changed are asked to be read again.
+    Repositories that hold a package whose matching may have changed are asked to be read again. ``progress`` is told of
+    records ``read`` and ``applied``; what it raises ends the sync, and what was taken by then stays.
     """
     report, touched = SyncReport(), set[Package]()
     for batch in _batches(paths, report):
+        if progress:
+            progress({"read": report.read, "applied": report.added + report.updated})
         if not batch:
             continue
         with act(actor) as log:

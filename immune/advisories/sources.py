@@ -142,7 +142,7 @@ class _Xz(io.RawIOBase):
 
 
 # What the standard library's archive readers raise on damaged input, beside their own errors.
-_BROKEN = (
+BROKEN = (
     OSError,
     EOFError,
     zlib.error,
@@ -156,6 +156,36 @@ _BROKEN = (
     LookupError,
     struct.error,
 )
+
+
+_LONG = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_HEADER = 1024 * 1024
+
+
+class Header(tarfile.TarInfo):
+    """A tar header that fills no memory and ends no archive quietly: the library's own reads long names and sparse maps of any
+    length, and takes a damaged header for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _LONG and found.size > _MAX_HEADER:
+            raise tarfile.ReadError("a header that is too long")
+        if found.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a sparse file")
+        return found
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Header:
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise  # the block of zeros there has to be
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("it is damaged or cut off") from error
+
+    def _proc_gnusparse_10(self, *found: object) -> None:
+        raise tarfile.ReadError("a sparse file")
 
 
 def iter_records(paths: Iterable[str | Path], limits: Limits | None = None) -> Iterator[Raw | Refusal]:
@@ -185,7 +215,7 @@ def open_unpacked(path: Path, limits: Limits) -> Iterator[io.BufferedReader]:
             yield _opened(stream, _Budget(limits))
     except _TooMuch as error:
         raise Unreadable(path.name, str(error)) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise Unreadable(path.name, f"cannot be read: {_plain(error)}") from error
 
 
@@ -259,7 +289,7 @@ def _file(path: Path, source: str, budget: _Budget) -> Iterator[Raw | Refusal]:
                 yield from _stream(_opened(stream, budget), source, budget)
     except _TooMuch as error:
         yield Refusal(source, str(error))
-    except _BROKEN as error:
+    except BROKEN as error:
         yield Refusal(source, f"cannot be read: {_plain(error)}")
 
 
@@ -368,7 +398,7 @@ def _bad_name(name: str) -> str:
 
 
 def _tar(stream: io.BufferedReader, source: str, budget: _Budget) -> Iterator[Raw | Refusal]:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
         found = False
         for member in archive:
             budget.member()
@@ -418,7 +448,7 @@ def _zip(stream: BinaryIO, source: str, budget: _Budget) -> Iterator[Raw | Refus
             try:
                 with archive.open(info) as content:
                     data = content.read(limits.record + 1)
-            except _BROKEN as error:
+            except BROKEN as error:
                 yield Refusal(where, f"cannot be read: {_plain(error)}")
                 continue
             budget.spend(len(data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -106,6 +106,14 @@ def known_of(found: Iterable[tuple[Package, Row]]) -> Known:
     return known
 
 
+def group_of_names(names: Sequence[str]) -> AliasGroup:
+    """A group for a vulnerability that nothing here has a name of yet, under the first of its names."""
+    known = Known()
+    leaders = {names[0]: set(names)}
+    _make_groups(known, leaders, dict.fromkeys(names, names[0]))
+    return AliasGroup.objects.get(pk=known.group_of[names[0]])
+
+
 def _give_groups(known: Known, found: list[tuple[Package, Row]]) -> None:
     leaders: dict[str, set[str]] = {}
     leader_of: dict[str, str] = {}
@@ -117,8 +125,11 @@ def _give_groups(known: Known, found: list[tuple[Package, Row]]) -> None:
         leaders.setdefault(leader, set()).update(names)
         for name in names:
             leader_of.setdefault(name, leader)
-    if not leaders:
-        return
+    if leaders:
+        _make_groups(known, leaders, leader_of)
+
+
+def _make_groups(known: Known, leaders: dict[str, set[str]], leader_of: dict[str, str]) -> None:
     AliasGroup.objects.bulk_create([AliasGroup(canonical_id=leader) for leader in leaders], ignore_conflicts=True)
     made = dict(AliasGroup.objects.filter(canonical_id__in=leaders).values_list("canonical_id", "pk"))
     fresh = {name: made[leader] for name, leader in leader_of.items() if name not in known.group_of}

@@ -6,10 +6,11 @@ from immune.models.apvs import APV, APVNumber
 from immune.models.balance import Balance
 from immune.models.events import Delivery, Event
 from immune.models.freezes import Freeze
+from immune.models.jobs import Job, JobPiece
 from immune.models.people import Account, ApiToken, Role, Team
 from immune.models.questions import Question, QuestionKind
 from immune.models.remedies import ForgeJob, LocalNote, LocalPullRequest, Remedy
-from immune.models.reports import ReportChunk, ReportedName, ReportJob, ReportStream, Sighting
+from immune.models.reports import ReportedName, ReportStream, Sighting
 from immune.models.repositories import DependencyRow, Repository, Scan
 from immune.models.signals import EpssRow, KevRow, SignalFeed
 from immune.models.suppressions import Suppression
@@ -34,6 +35,8 @@ __all__ = [
     "Event",
     "ForgeJob",
     "Freeze",
+    "Job",
+    "JobPiece",
     "KevRow",
     "Lease",
     "LocalNote",
@@ -41,8 +44,6 @@ __all__ = [
     "Question",
     "QuestionKind",
     "Remedy",
-    "ReportChunk",
-    "ReportJob",
     "ReportStream",
     "ReportedName",
     "Repository",

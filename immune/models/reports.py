@@ -1,8 +1,6 @@
-"""What scanners and SBOMs say about a repository: who said it, what was seen, and the reports that wait to be read."""
+"""What scanners and SBOMs say about a repository: who said it, and what was seen."""
 
 from __future__ import annotations
-
-import uuid
 
 from django.db import models
 from django.utils import timezone
@@ -10,9 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from immune.models.advisories import AliasGroup, Severity
 from immune.models.apvs import APV
-from immune.models.people import Account
 from immune.models.repositories import Repository
-from immune.models.work import Work
 
 
 class ReportStream(models.Model):
@@ -96,59 +92,3 @@ class ReportedName(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class ReportState(models.TextChoices):
-    PENDING = "pending", _("queued")
-    RUNNING = "running", _("running")
-    DONE = "done", _("done")
-    FAILED = "failed", _("failed")
-
-
-class ReportJob(Work):
-    """One report that was sent to be taken in, how far that has come and what came of it."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="report_jobs")
-    part = models.CharField(_("part"), max_length=200, blank=True)
-    source = models.CharField(_("file"), max_length=300)
-    size = models.BigIntegerField(_("bytes"))
-    requested_by = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    # What the token it was sent with may do; None: a session. The worker's rights are the sender's, not its own.
-    scopes = models.JSONField(null=True, blank=True)
-    state = models.CharField(_("state"), max_length=10, choices=ReportState, default=ReportState.PENDING)
-    progress = models.JSONField(default=dict)
-    result = models.JSONField(default=dict)
-    reason = models.CharField(_("reason"), max_length=60, blank=True)
-    created_at = models.DateTimeField(_("sent"), default=timezone.now)
-    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
-
-    class Meta:
-        db_table = "report_jobs"
-        verbose_name = _("report")
-        verbose_name_plural = _("reports")
-        indexes = [
-            models.Index(fields=["state", "due_at"], name="ix_report_jobs_due"),
-            models.Index(fields=["-created_at", "-id"], name="ix_report_jobs_created"),
-        ]
-        constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=ReportState.values), name="report_jobs_state_known"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.source} for {self.repository}"
-
-
-class ReportChunk(models.Model):
-    """A piece of what was sent, as it came. Kept until the report was taken in: any worker on any host may do that."""
-
-    job = models.ForeignKey(ReportJob, on_delete=models.CASCADE, related_name="chunks")
-    number = models.PositiveIntegerField()
-    data = models.BinaryField()
-
-    class Meta:
-        db_table = "report_chunks"
-        constraints = [models.UniqueConstraint(fields=["job", "number"], name="report_chunks_once")]
-
-    def __str__(self) -> str:
-        return f"{self.job_id}:{self.number}"

@@ -4,7 +4,7 @@
 |---|---|
 | suppressed, not affected by VEX's justifications | not_affected, with that justification |
 | suppressed otherwise (accepted risk, words only) | affected: until when it is set aside is the action |
-| resolved | fixed |
+| resolved | fixed; where a kept ``not_affected`` still stands, that: it holds for what may open again, and one product has one status |
 | approved; a wargame reproduced it; a document confirmed it | affected |
 | any other that lives | under_investigation: the version matches, nobody has shown more |
 | withdrawn, merged | none: nothing left to speak of, or spoken of by the elder |
@@ -47,6 +47,9 @@ def said(viewer: Viewer, repository: Repository | None = None) -> tuple[list[Sai
     found: list[Said] = []
     unsayable: list[str] = []
     for apv in apvs:
+        kept = latest.get(_identity(apv))
+        if apv.status == APVStatus.RESOLVED and kept is not None and is_standing(kept):
+            continue  # spoken of below
         try:
             found.append(_of_apv(apv, held.get(apv.pk), latest.pop(_identity(apv), None), names[apv.group_id]))
         except Unparsable:

@@ -17,8 +17,9 @@ from django.utils import timezone
 from immune.events.actors import Actor
 from immune.events.log import act
 from immune.formats.reports.shapes import Statement, Status
+from immune.ingest.knowing import group_of_names
 from immune.inventory import Refusal
-from immune.models import APV, Account, AdvisoryName, AliasGroup, Repository, VexStatement
+from immune.models import APV, Account, AdvisoryName, AliasGroup, ReportedName, Repository, VexStatement
 from immune.models.apvs import LIVE, APVStatus
 from immune.models.suppressions import NOT_AFFECTED
 from immune.people.selectors import EVERYTHING, Viewer, visible_repositories
@@ -29,6 +30,9 @@ from immune.suppression.services import LONGEST_REASON, Target, suppress
 from immune.versions import Unparsable, ecosystem_of_purl
 from immune.vex.standing import is_standing
 from immune.vex.statements import repository_reference
+
+MAX_NAME = 120  # characters of a vulnerability's name
+MAX_NAMES = 50
 
 
 @dataclass(slots=True)
@@ -76,8 +80,8 @@ def apply_vex(
     ``until``: end of the suppressions made, else ``VEX_SUPPRESSION_DAYS`` from now. Applying twice changes nothing the second time.
 
     not_affected with one of VEX's justifications → a suppression of that APV, or kept for the one that may open; without one it is
-    refused. affected → kept as a
-    confirmation. under_investigation → kept. fixed → kept where no APV lives; refused where one does: only a reading closes.
+    refused. affected → kept as a confirmation. under_investigation → kept. fixed → kept where no APV lives; refused where one does:
+    only a reading closes. What is kept may be about a vulnerability no record names yet.
     """
     end = until or timezone.now() + timedelta(days=settings.VEX_SUPPRESSION_DAYS)
     taking = _Taking(repository, actor, viewer, author, source, end)
@@ -111,8 +115,8 @@ class _Taking:
         try:
             if not self.viewer.may("decide"):
                 raise _Unplaced("your role does not permit it")
-            group = _group(statement)
             places = self._places(statement)
+            group = _group(statement, places)
         except _Unplaced as error:
             self._refuse(where, str(error))
             return
@@ -278,13 +282,29 @@ def _justified(statement: Statement) -> None:
         raise _Unplaced(f"not_affected needs a justification: {said}")
 
 
-def _group(statement: Statement) -> AliasGroup:
+def _group(statement: Statement, places: list[_Place]) -> AliasGroup:
     """The vulnerability the statement names. Names of two of them are no answer."""
     names = [statement.advisory, *statement.aliases]
+    if any(not name.isprintable() or not 0 < len(name) <= MAX_NAME for name in names) or len(names) > MAX_NAMES:
+        raise _Unplaced(f"its names are not {MAX_NAMES} at most, of 1 to {MAX_NAME} printable characters")
     found = set(AdvisoryName.objects.filter(name__in=names).values_list("advisory__group", flat=True))
     found |= set(AliasGroup.objects.filter(canonical_id__in=names).values_list("pk", flat=True))
+    found = found or set(ReportedName.objects.filter(name__in=names).values_list("group", flat=True))
     if not found:
-        raise _Unplaced("no advisory of that name is known")
+        return _unknown(statement, names, places)
     if len(found) > 1:
         raise _Unplaced("its names belong to different vulnerabilities")
     return AliasGroup.objects.get(pk=found.pop())
+
+
+def _unknown(statement: Statement, names: list[str], places: list[_Place]) -> AliasGroup:
+    """A group for a vulnerability no record of ours names yet; the record joins it when it comes (``immune.folding``).
+
+    Only for what can be kept until then: the rest is about an APV, and there can be none.
+    """
+    keeps = statement.status in (Status.NOT_AFFECTED, Status.FIXED)
+    if not keeps or not all(place.package for place in places):
+        raise _Unplaced("no advisory of that name is known")
+    if statement.status is Status.NOT_AFFECTED:
+        _justified(statement)
+    return group_of_names(names)

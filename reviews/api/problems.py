@@ -15,7 +15,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from immune.ingest.jobs import TooLarge
+from immune.jobs.services import TooLarge
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors

@@ -10,7 +10,6 @@ from django.contrib import messages
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -21,7 +20,7 @@ from immune.events.actors import Actor
 from immune.models import APV
 from immune.services import Refused
 from reviews.console import untrusted
-from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, badge, found_in, report, viewer
+from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, back, badge, found_in, report, viewer
 
 if TYPE_CHECKING:
     from reviews.console.apvs import ApvAdmin
@@ -90,4 +89,4 @@ def settle(page: ApvAdmin, request: HttpRequest, object_id: UUID, number: int) -
         report(request, messages.ERROR, str(error))
     else:
         report(request, messages.SUCCESS, gettext("The question is settled."))
-    return redirect(page.url("change", object_id))
+    return back(request, page.url("change", object_id))

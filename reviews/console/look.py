@@ -98,7 +98,7 @@ def unfold(name: str) -> dict[str, Any]:
                         _item(_("Wargames"), "swords", "wargaming_wargame_changelist"),
                         _item(_("After merges"), "monitor_heart", "immune_aftermath_changelist"),
                         _item(_("Scans"), "radar", "immune_scan_changelist"),
-                        _item(_("Reports"), "upload_file", "immune_reportjob_changelist"),
+                        _item(_("Imports and exports"), "upload_file", "immune_job_changelist"),
                         _item(_("Forge jobs"), "merge", "immune_forgejob_changelist"),
                         _item(_("Events"), "history", "immune_event_changelist"),
                         _item(_("Channels"), "notifications_active", "reviews_noticechannel_changelist"),

@@ -22,8 +22,8 @@ from unfold.decorators import display
 from immune import services
 from immune.events.actors import Actor
 from immune.freezes import frozen
-from immune.ingest.jobs import report_jobs, submit_report
-from immune.models import Event, ForgeJob, ReportJob, Repository, Scan, Team
+from immune.jobs.services import submit_report
+from immune.models import Event, ForgeJob, Repository, Scan, Team
 from immune.models.apvs import LIVE
 from immune.models.remedies import ForgeJobKind, ForgeJobState
 from immune.models.repositories import MergeMethod, ScanState
@@ -111,7 +111,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
             report(request, messages.ERROR, untrusted.plain(str(error), 400))
             return redirect(self.url("change", repository.pk))
         report(request, messages.SUCCESS, gettext("The report was received; it is being taken in."))
-        return redirect(reverse("admin:immune_reportjob_change", args=(job.pk,)))
+        return redirect(reverse("admin:immune_job_change", args=(job.pk,)))
 
     def immunize_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         allowed(request, "immunize")
@@ -293,71 +293,6 @@ class ScanAdmin(ReadOnlyAdmin):
                     Fact(_("last error"), row.last_error, "text"),
                     Fact(_("result"), _json(row.result), "code"),
                 ),
-            ),
-        )
-
-
-class ReportJobAdmin(ReadOnlyAdmin):
-    """Reports that were sent, how far taking them in has come, and what was refused."""
-
-    list_display = ("sent", "seen_repository", "seen_source", "status", "changes", "finished_at")
-    list_display_links = ("sent",)
-    list_filter = ("state", SeenRepository)
-    search_fields = ("repository__name", "source", "part")
-    sortable_by = ("sent",)
-    ordering = ("-created_at", "pk")
-
-    def rows(self, viewer: Viewer) -> QuerySet[ReportJob]:
-        return report_jobs(viewer)
-
-    @display(description=_("sent"), ordering="created_at")
-    def sent(self, row: ReportJob) -> str:
-        return f"{row.created_at:%Y-%m-%d %H:%M} UTC"
-
-    @display(description=_("repository"))
-    def seen_repository(self, row: ReportJob) -> SafeString:
-        return shown_line(row.repository.name, 60)
-
-    @display(description=_("file"))
-    def seen_source(self, row: ReportJob) -> SafeString:
-        return shown_line(f"{row.source} {row.part}".strip(), 80)
-
-    @display(description=_("state"))
-    def status(self, row: ReportJob) -> SafeString:
-        return badge(row.state, row.get_state_display(), "job")
-
-    @display(description=_("opened, closed, refused"))
-    def changes(self, row: ReportJob) -> str:
-        return ", ".join(str(row.result.get(name, "–")) for name in ("opened", "closed", "refused_count"))
-
-    def heading(self, row: ReportJob) -> str:
-        return untrusted.plain(str(row), 100)
-
-    def sections(self, request: HttpRequest, row: ReportJob) -> Sequence[Section]:
-        counts = {name: value for name, value in row.result.items() if name != "refused"}
-        return (
-            Section(
-                untrusted.plain(str(row), 100),
-                (
-                    Fact(_("repository"), row.repository.name, "link", to("immune_repository", row.repository_id)),
-                    Fact(_("state"), self.status(row), "html"),
-                    Fact(_("reason"), row.reason),
-                    Fact(_("part"), row.part),
-                    Fact(_("bytes"), row.size),
-                    Fact(_("asked by"), row.requested_by.shown_name if row.requested_by else ""),
-                    Fact(_("progress"), _json(row.progress), "code"),
-                    Fact(_("result"), _json(counts), "code"),
-                    Fact(_("finished"), row.finished_at, "when"),
-                    Fact(_("last error"), row.last_error, "text"),
-                ),
-            ),
-            Section(
-                _("Refused"),
-                columns=(_("source"), _("reason")),
-                rows=[
-                    [Fact("", one.get("source", "")), Fact("", one.get("reason", ""))]
-                    for one in row.result.get("refused", [])[:200]
-                ],
             ),
         )
 

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
+from django.urls import reverse
 
 from config import env
 from deploy.stack import read_procfile
@@ -127,3 +129,15 @@ def test_the_compose_client_accepts_the_file_where_there_is_one(tmp_path: Path) 
         [docker, "compose", "config", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_front_lets_files_through_where_files_are_sent_and_nowhere_else() -> None:
+    front = (ROOT / "deploy" / "nginx" / "immune.conf").read_text()
+    [large] = re.findall(r"location ~ (\S+) \{\n\s+client_max_body_size 260m;", front)
+    row = (str(UUID(int=1)),)
+    sent = [reverse(f"admin:immune_job_{name}") for name in ("scan", "advisories")]
+    sent += [reverse("admin:immune_repository_report", args=row), f"/hitl/repositories/{row[0]}/reports"]
+    sent += ["/hitl/jobs/scan", "/hitl/jobs/advisories"]
+    assert [address for address in sent if not re.search(large, address)] == []
+    for address in ("/hitl/jobs/export", "/hitl/decisions/", "/hitl/reports/", reverse("admin:immune_job_export")):
+        assert not re.search(large, address)

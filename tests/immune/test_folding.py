@@ -183,6 +183,50 @@ def test_what_is_set_aside_everywhere_by_one_name_is_not_by_another_that_stands(
     assert {kind for apv in APV.objects.exclude(status="merged") for kind in asked(apv)} == {"aliases_joined"}
 
 
+@ORDERS
+@pytest.mark.parametrize(("elder_days", "younger_days"), [(30, 5), (5, 30)])
+def test_of_two_that_are_set_aside_the_end_that_comes_first_holds(
+    cast: Cast, twins: tuple[APV, APV], sync: Sync, order: str, elder_days: int, younger_days: int
+) -> None:
+    elder, younger = twins
+    for apv, length in ((elder, elder_days), (younger, younger_days)):
+        row = aside(cast, Target(apv=apv))
+        Suppression.objects.filter(pk=row.pk).update(expires_at=timezone.now() + timedelta(days=length))
+    link(sync, order)
+    assert states(elder, younger) == ["suppressed", "merged"]
+    end = Suppression.objects.get(apv=elder).expires_at
+    assert timezone.now() + timedelta(days=4) < end < timezone.now() + timedelta(days=6)
+    shortened = elder_days > younger_days
+    assert asked(elder) == (["aliases_joined"] if shortened else [])
+    assert Event.objects.filter(kind="suppression.shortened").count() == shortened
+
+
+@ORDERS
+def test_of_two_names_set_aside_everywhere_neither_holds_longer_than_the_other(
+    cast: Cast, twins: tuple[APV, APV], sync: Sync, order: str
+) -> None:
+    for apv, length in zip(twins, (30, 5), strict=True):
+        row = aside(cast, Target(group=apv.group))
+        Suppression.objects.filter(pk=row.pk).update(expires_at=timezone.now() + timedelta(days=length))
+    link(sync, order)
+    assert states(*twins) == ["suppressed", "merged"]
+    assert all(row.expires_at < timezone.now() + timedelta(days=6) for row in Suppression.objects.all())
+
+
+@ORDERS
+@pytest.mark.parametrize(("elder_to", "younger_to"), [("", "P1"), ("P2", "P1"), ("P1", ""), ("P1", "P2")])
+def test_what_a_reflex_raised_one_of_them_to_holds_for_the_one_that_is_kept(
+    cast: Cast, twins: tuple[APV, APV], sync: Sync, order: str, elder_to: str, younger_to: str
+) -> None:
+    for apv, to in zip(twins, (elder_to, younger_to), strict=True):
+        APV.objects.filter(pk=apv.pk).update(raised_to=to, **({"priority": to} if to else {}))
+    link(sync, order)
+    for _ in range(2):  # at once, and after a reading has weighed it anew
+        kept = APV.objects.get(pk=twins[0].pk)
+        assert (kept.raised_to, kept.priority) == ("P1", "P1")
+        read(cast.repository)
+
+
 def test_what_is_set_aside_as_a_package_stays_so_by_whatever_name(
     cast: Cast, twins: tuple[APV, APV], sync: Sync
 ) -> None:

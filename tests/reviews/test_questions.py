@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from immune.models import APV, Question
+from immune.models import APV, Question, Role
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import Api, bearer
 from tests.reviews.cast import Cast
@@ -58,3 +59,24 @@ def test_the_console_marks_filters_shows_and_settles_it(db: None) -> None:
     assert client.post(settle).status_code == 302
     assert found.questions.get().settled_by == cast.rita
     assert "I have looked" not in client.get(page).content.decode()
+
+
+def test_who_decides_sees_it_where_the_decision_is_given_and_settles_it_there(db: None) -> None:
+    cast = Cast()
+    review = made.proved_review(cast, apvs=2)
+    apv = review.items.all()[0].apv
+    Question.objects.create(apv=apv, kind="aliases_joined", about="<b>one</b>")
+    Question.objects.create(apv=apv, kind="alias_removed", about="settled before", settled_at=timezone.now())
+    page = reverse("admin:reviews_review_change", args=(review.pk,))
+    settle = reverse("admin:immune_apv_settle", args=(apv.pk, apv.questions.get(settled_at=None).pk))
+    looks, decides = Client(), Client()
+    looks.force_login(cast.person(Role.VIEWER))
+    decides.force_login(cast.rita)
+    for client in (looks, decides):
+        shown = client.get(page).content.decode()
+        assert "&lt;b&gt;one&lt;/b&gt;" in shown
+        assert "settled before" not in shown
+        assert (settle in shown and "I have looked" in shown) == (client is decides)
+    answer = decides.post(settle, {"next": page})
+    assert (answer.status_code, answer["Location"]) == (302, page)
+    assert "&lt;b&gt;one" not in decides.get(page).content.decode()

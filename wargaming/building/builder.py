@@ -68,7 +68,7 @@ class Builder:
         self, client: httpx.Client, source: pypi.File, build: str, name: str, version: str, runtime: Runtime
     ) -> BuiltWheel:
         taken = gateway.Taken(MAX_WHEEL_BYTES)
-        tool = sandboxed.Tool("uv", runtime, uv_folder(self.work), _script())
+        tool = sandboxed.Tool("uv", runtime, uv_folder(self.work), _script(), sandboxed.beside_index())
         answer = Shelf(client, source).answer
         order = {"source": source.name}
         sandboxed.run(tool, order, answer, driver=self.driver, work=self.work, taken=taken, cancelled=self.cancelled)

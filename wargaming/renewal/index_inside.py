@@ -1,4 +1,4 @@
-"""Runs in the sandbox beside a Python resolver: an index on the loopback whose documents are asked for over a Unix socket.
+"""Runs in the sandbox beside a Python resolver or builder: an index on the loopback whose documents are asked for over a Unix socket.
 
 Standard library only. What the resolver is told of files lies here too, so that it never asks for another host.
 """
@@ -23,27 +23,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.answer(whole=True)
+
+    def do_HEAD(self) -> None:
+        self.answer(whole=False)
+
+    def answer(self, *, whole: bool) -> None:
         status, body = ask(self.path)
-        kind = "application/vnd.pypi.simple.v1+json" if self.path.startswith("/simple/") else "text/plain"
-        if self.path.startswith("/pypi/"):
-            kind = "application/json"
+        kind = kind_of(self.path)
         body = body.replace(PUBLIC_FILES.encode(), f"{own}/files/".encode()) if "json" in kind else body
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if whole:
+            self.wfile.write(body)
 
     def log_message(self, format: str, *words: object) -> None:
         """Said by the outcome."""
 
 
-def ask(path: str) -> tuple[int, bytes]:
+def kind_of(path: str) -> str:
+    """What a document is, by its address: a project's page ends in a slash, a file never does."""
+    if path.startswith("/pypi/"):
+        return "application/json"
+    return "application/vnd.pypi.simple.v1+json" if path.endswith("/") else "application/octet-stream"
+
+
+def ask(path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
     outside = http.client.HTTPConnection("gateway", timeout=120)
     outside.sock = socket.socket(socket.AF_UNIX)
     outside.sock.connect(SOCKET)
     try:
-        outside.request("GET", path)
+        outside.request(method, path, body)
         answer = outside.getresponse()
         return answer.status, answer.read()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -46,9 +47,14 @@ class Tool:
 
 def index_tool(name: str, folder: Path) -> Tool:
     """A Python resolver whose script (``NAME_inside.py``) asks the index beside it (``index_inside.py``)."""
-    here = Path(__file__).parent
-    beside = {"index_inside.py": (here / "index_inside.py").read_bytes()}
-    return Tool(name, python_runtime(), folder, (here / f"{name}_inside.py").read_bytes(), beside)
+    script = Path(__file__).with_name(f"{name}_inside.py").read_bytes()
+    return Tool(name, python_runtime(), folder, script, beside_index())
+
+
+@functools.cache
+def beside_index() -> dict[str, bytes]:
+    """The module that is the index inside, under the name by which scripts import it."""
+    return {"index_inside.py": Path(__file__).with_name("index_inside.py").read_bytes()}
 
 
 def registry_tool(name: str, folder: Path) -> Tool:

@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand
 from immune.command import BadInput, Exit
 from immune.formats.limits import shown
 from immune.versions import Unparsable, VersionOrder, order_for
+from immune.versions.comparing import UNKNOWN, sign
 
-SIGNS = {-1: "<", 0: "=", 1: ">"}
 MAX_LINE = 4096  # two versions of the longest kind there is, and room
 
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             self._compare_lines(order, sys.stdin.buffer)
         elif len(versions) == 2:
             try:
-                self.stdout.write(SIGNS[order.compare(*versions)])
+                self.stdout.write(sign(order, *versions))
             except Unparsable as error:
                 raise BadInput(_line(error)) from error
         else:
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                 self.stdout.write(_answer(order, line))
             except Unparsable as error:
                 failed = True
-                self.stdout.write("?")
+                self.stdout.write(UNKNOWN)
                 self.stderr.write(f"line {number}: {_line(error)}")
         if failed:
             sys.exit(int(Exit.BAD_INPUT))
@@ -69,7 +69,7 @@ def _answer(order: VersionOrder, line: bytes) -> str:
         raise Unparsable(line.decode("utf-8", "replace"), "the line is not UTF-8 text") from error
     if len(pair) != 2:
         raise Unparsable(line.decode("utf-8").strip(), f"a line holds two versions, this one {len(pair)}")
-    return SIGNS[order.compare(*pair)]
+    return sign(order, *pair)
 
 
 def _lines(given: BinaryIO) -> Iterator[bytes]:

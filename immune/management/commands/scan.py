@@ -24,8 +24,9 @@ class Command(JSONCommand):
         parser.add_argument("path", metavar="PATH", help="a manifest, under its usual name, or a folder")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        said = scan_path(Path(options["path"])).as_dict()
-        code = Exit.BAD_INPUT if said["unreadable"] else Exit.FOUND if said["findings"] else Exit.DONE
+        found = scan_path(Path(options["path"]))
+        said = found.as_dict()
+        code = {"unreadable": Exit.BAD_INPUT, "findings": Exit.FOUND, "clean": Exit.DONE}[found.outcome]
         self.answer(
             said,
             code,

@@ -55,10 +55,20 @@ from reviews.api.shapes.queue import (
     SignalsShape,
     StatsShape,
 )
-from reviews.api.shapes.reports import IngestCounts, RefusedRow, ReportPage, ReportProgress, ReportShape
+from reviews.api.shapes.reports import (
+    ExportRequest,
+    IngestCounts,
+    JobPage,
+    JobShape,
+    RefusedRow,
+    ReportPage,
+    ReportProgress,
+    ReportShape,
+)
 from reviews.api.shapes.statements import StatementPage, StatementShape
 from reviews.api.shapes.suppressions import SuppressionDetail, SuppressionMade, SuppressionPage, SuppressionShape
 from reviews.api.shapes.tokens import RotateRequest, TokenMade, TokenPage, TokenRequest, TokenShape
+from reviews.api.shapes.versions import ComparedShape, CompareRequest, ComparisonShape
 from reviews.api.shapes.wargames import (
     OrderRequest,
     OrderShape,
@@ -94,15 +104,21 @@ __all__ = [
     "CampaignRequest",
     "CampaignShape",
     "CommentRequest",
+    "CompareRequest",
+    "ComparedShape",
+    "ComparisonShape",
     "DecisionPage",
     "DecisionRequest",
     "DecisionShape",
     "DetailAnswer",
+    "ExportRequest",
     "FactorShape",
     "Flag",
     "HealthShape",
     "ImmunizeRequest",
     "IngestCounts",
+    "JobPage",
+    "JobShape",
     "MergingRequest",
     "ModificationsRequest",
     "Number",

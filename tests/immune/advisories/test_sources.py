@@ -147,6 +147,15 @@ def test_links_and_names_out_of_the_tree_are_refused(tmp_path):
     assert len(refused) == 6
 
 
+def test_a_tar_that_is_damaged_in_its_middle_or_cut_off_is_said_to_be(tmp_path):
+    """The library takes either for the end: records after it would be missing without a word."""
+    tar_of(tmp_path / "a.tar", [("a.json", text("A-1")), ("b.json", text("A-2"))])
+    whole = (tmp_path / "a.tar").read_bytes()
+    for data in (whole[:1024] + b"?" * 512 + whole[1536:], whole[:1024], whole[:1100]):
+        (tmp_path / "b.tar").write_bytes(data)
+        assert read(tmp_path / "b.tar") == (["A-1"], ["cannot be read: it is damaged or cut off"])
+
+
 def test_a_decompression_bomb_is_given_up_early(tmp_path):
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"\n" * 200_000_000, 9))
     (tmp_path / "bomb.xz").write_bytes(lzma.compress(b"\n" * 100_000_000))

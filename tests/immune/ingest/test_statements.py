@@ -15,8 +15,8 @@ from django.utils import timezone
 from immune import priority, work
 from immune.advisories.services import sync_advisories
 from immune.events.actors import COMMAND, Actor
-from immune.ingest.jobs import submit_report
-from immune.models import APV, Advisory, ReportJob, Repository, Suppression, VexStatement
+from immune.jobs.services import submit_report
+from immune.models import APV, Advisory, Job, Repository, Suppression, VexStatement
 from immune.models.apvs import APVStatus
 from immune.people.selectors import EVERYTHING, viewer_of
 from immune.vex import documents, selectors
@@ -107,8 +107,8 @@ def sent(cast: Cast, person: Any, document: bytes, scopes: list[str] | None = No
         source="theirs.json",
         requested_by=person,
     )
-    assert work.run_one("report")
-    return dict(ReportJob.objects.get(pk=job.pk).result)
+    assert work.run_one("job")
+    return dict(Job.objects.get(pk=job.pk).result)
 
 
 def test_who_decides_sets_aside_by_a_document_and_is_named(cast: Cast, threats: list[APV]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,11 +27,38 @@ VERSIONS = st.builds("".join, st.tuples(st.sampled_from(["", "v", "1!"]), NUMBER
 
 
 # Maven's own comparison runs in circles where a word after a dot meets a word after a hyphen ("1" < "1.v" < "1-alpha"
-# < "1"), and the published vectors ask for that behaviour; its order is total for versions that use hyphens only.
-MAVEN_VERSIONS = st.builds(
-    "".join,
-    st.tuples(NUMBERS, WORDS.filter(lambda w: not re.search(r"\.[A-Za-z]", w)), WORDS.filter(lambda w: "." not in w)),
+# < "1"), and the published vectors ask for that behaviour; its order is total for everything else there is: numbers after dots
+# and hyphens, qualifiers of every kind, and digits and letters that change without either.
+MAVEN_WORDS = st.sampled_from(
+    ["alpha", "a", "beta", "b", "milestone", "m", "rc", "cr", "snapshot", "SNAPSHOT", "ga", "final", "release", "sp", "x",
+     "jre", "pre"]
+)  # fmt: skip
+MAVEN_NUMBERS = st.sampled_from(["0", "00", "1", "01", "2", "10"])
+MAVEN_PARTS = st.one_of(
+    st.builds("".join, st.tuples(st.sampled_from([".", "-", ""]), MAVEN_NUMBERS)),
+    st.builds("".join, st.tuples(st.sampled_from(["-", ""]), MAVEN_WORDS)),
 )
+MAVEN_VERSIONS = st.builds("".join, st.tuples(NUMBERS, st.lists(MAVEN_PARTS, max_size=5).map("".join)))
+# Any version at all, dots before words too: what of the order still holds for them.
+MAVEN_ANY = st.builds(
+    "".join,
+    st.tuples(
+        NUMBERS,
+        st.lists(
+            st.builds("".join, st.tuples(st.sampled_from([".", "-", ""]), st.one_of(MAVEN_NUMBERS, MAVEN_WORDS))), max_size=5
+        ).map("".join),
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(a=MAVEN_ANY, b=MAVEN_ANY)
+def test_any_two_maven_versions_are_told_apart_the_same_from_both_sides(a, b):
+    order = order_for("Maven")
+    left, right = order.key(a), order.key(b)
+    assert (left < right) + (right < left) + (left == right) == 1
+    assert left != right or hash(left) == hash(right)
+    assert order.compare(a.upper(), b) == order.compare(a, b.lower())
 
 
 def versions_of(ecosystem):

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from referencing import Registry, Resource
 
 from immune.events.actors import SYSTEM
+from immune.events.log import act
 from immune.formats.reports import parse_report
 from immune.formats.reports.shapes import Status
-from immune.models import APV, AdvisoryName, Repository, Suppression, VexStatement
+from immune.models import APV, Advisory, AdvisoryName, Repository, Suppression, VexStatement
 from immune.models.suppressions import NOT_AFFECTED, Ground
 from immune.people.selectors import EVERYTHING
 from immune.vex import documents, selectors
 from immune.vex.services import apply_vex
+from immune.vex.standing import set_aside_as_stated
 from immune.vex.statements import Said, repository_reference
 from tests.immune.shared_data import SHARED, needs_shared_data
 from tests.reviews import cast as made
@@ -112,6 +114,37 @@ def test_exported_and_taken_again_it_is_the_same_state(world: list[Repository], 
     again = taken(document)
     assert (again.suppressed, again.confirmed, again.under_investigation, again.kept, again.refused) == ([],) * 5
     assert (Suppression.objects.count(), VexStatement.objects.count()) == rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("versions", [["2.31.0"], None])
+def test_what_stands_for_later_is_not_lost_where_an_apv_of_it_was_resolved(
+    world: list[Repository], kind: str, versions: list[str] | None
+) -> None:
+    gone = APV.objects.get(status="resolved")
+    VexStatement.objects.create(
+        repository=gone.repository,
+        group=gone.group,
+        ecosystem=gone.ecosystem,
+        package_name=gone.package_name,
+        status="not_affected",
+        justification="component_not_present",
+        versions=versions,
+        expires_at=timezone.now() + timedelta(days=9),
+        source="kept.json",
+    )
+    before = state()
+    document = exported(kind)
+    VexStatement.objects.all().delete()
+    read_anew()
+    assert taken(document).refused == []
+    assert state() == before
+    rows = VexStatement.objects.count()
+    assert taken(document).kept == []
+    assert VexStatement.objects.count() == rows
+    made.apv(gone.repository, Advisory.objects.get(pk=gone.advisory_id), status="open", package=gone.package_name)
+    with act(SYSTEM) as log:
+        assert set_aside_as_stated(log, gone.repository) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,13 +10,15 @@ from django.utils import timezone
 
 from immune.events.actors import SYSTEM
 from immune.events.log import act
+from immune.folding import fold_into_groups
 from immune.formats.reports.shapes import Statement, Status
-from immune.models import APV, Advisory, AdvisoryName, Event, Role, Suppression, VexStatement
+from immune.models import APV, Advisory, AdvisoryName, AliasGroup, Event, Role, Suppression, VexStatement
 from immune.people.selectors import EVERYTHING, viewer_of
 from immune.suppression.services import end_suppression
 from immune.vex.selectors import said
 from immune.vex.services import Applied, apply_vex
 from immune.vex.standing import set_aside_as_stated
+from immune.vex.statements import repository_reference
 from tests.reviews import cast as made
 from tests.reviews.cast import Cast
 
@@ -86,7 +88,10 @@ def test_not_affected_without_one_of_vex_justifications_is_refused(cast: Cast, t
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"advisory": "CVE-unknown"}, "no advisory of that name"),
+        ({"advisory": "CVE-unknown", "status": Status.AFFECTED}, "no advisory of that name"),
+        ({"advisory": "CVE-unknown", "justification": ""}, "it gives none"),
+        ({"advisory": "CVE-unknown", "aliases": ("x" * 121,)}, "printable characters"),
+        ({"advisory": "CVE-\x00unknown"}, "printable characters"),
         ({"products": ()}, "names no product"),
         ({"products": ("our product",)}, "no package URL"),
         ({"products": ("pkg:pypi/requests@2.30.0",)}, "says nothing about 2.31.0"),
@@ -221,3 +226,48 @@ def test_a_standing_statement_takes_the_right_to_decide(cast: Cast, threat: APV)
     viewer = viewer_of(cast.person(Role.VIEWER))
     assert take(cast, says(**FLASK), viewer=viewer).kept == []
     assert status(opens(cast)) == "open"
+
+
+class TestOfAVulnerabilityNobodyNamesYet:
+    """The document comes before the record: what it says stands until the record comes, and then holds."""
+
+    def record_comes(self, cast: Cast, name: str, *aliases: str) -> Advisory:
+        record = made.advisory(name, aliases=list(aliases))
+        for alias in (name, *aliases):
+            AdvisoryName.objects.create(advisory=record, name=alias)
+        with act(SYSTEM) as log:
+            fold_into_groups(log, {name})
+        record.refresh_from_db()
+        return record
+
+    def test_not_affected_is_kept_and_sets_aside_what_the_record_opens(self, cast: Cast) -> None:
+        statement = says(advisory="CVE-2099-77", aliases=("GHSA-77",))
+        applied = take(cast, statement)
+        assert (applied.kept, applied.refused) == (["PyPI:requests"], [])
+        again = take(cast, statement)
+        assert (again.kept, again.already, VexStatement.objects.count()) == ([], ["PyPI:requests"], 1)
+        record = self.record_comes(cast, "GHSA-77")
+        apv = made.apv(cast.repository, record, status="open")
+        with act(SYSTEM) as log:
+            assert set_aside_as_stated(log, cast.repository) == 1
+        assert status(apv) == "suppressed"
+
+    def test_fixed_is_kept_and_exported_under_the_name_it_was_given(self, cast: Cast) -> None:
+        assert take(cast, says(Status.FIXED, advisory="CVE-2099-77")).kept == ["PyPI:requests"]
+        [one], _ = said(EVERYTHING)
+        assert (one.advisory, one.status) == ("CVE-2099-77", Status.FIXED)
+
+    @pytest.mark.parametrize("word", [Status.AFFECTED, Status.UNDER_INVESTIGATION])
+    def test_what_is_about_an_apv_is_refused_by_name_and_the_rest_is_taken(
+        self, cast: Cast, threat: APV, word: Status
+    ) -> None:
+        applied = take(cast, says(word, advisory="CVE-2099-77"), says())
+        assert [one.source for one in applied.refused] == ["theirs.json: statement 1 (CVE-2099-77)"]
+        assert applied.suppressed == [threat.apv_code]
+        assert not AliasGroup.objects.filter(canonical_id="CVE-2099-77").exists()
+
+    def test_what_names_no_package_leaves_nothing_behind(self, cast: Cast) -> None:
+        here = repository_reference(cast.repository.name, cast.repository.location)
+        applied = take(cast, says(advisory="CVE-2099-77", products=(here,)))
+        assert "no advisory of that name" in applied.refused[0].reason
+        assert not AliasGroup.objects.exists()

@@ -13,7 +13,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 from immune.events.actors import SYSTEM
-from immune.models import Advisory, AdvisoryName, Question, ReportJob, Role, Scan
+from immune.models import Advisory, AdvisoryName, Job, Question, Role, Scan
 from immune.people.selectors import SCOPES, viewer_of
 from immune.people.services import create_token
 from reviews import campaigns
@@ -62,6 +62,14 @@ OPERATIONS: dict[str, tuple[str | None, bool]] = {
     "aftermaths_revert": ("decide", True),
     "reports_list": ("read", False),
     "reports_detail": ("read", True),
+    "jobs_list": ("read", False),
+    "jobs_detail": ("read", True),
+    "jobs_document": ("read", True),
+    "jobs_scan": ("immunize", False),
+    "jobs_advisories": ("operate", False),
+    "jobs_export": ("read", False),
+    "versions_compare": ("read", False),
+    "versions_compare_many": ("read", False),
     "scans_detail": ("read", True),
     "wargames_detail": ("read", True),
     "wargames_evidence": ("read", True),
@@ -111,6 +119,8 @@ OF_ACCOUNTS |= {"notices_list", "notices_detail", "notices_redeliver"}
 # Whatever the right: only those who see all repositories.
 FOR_WHO_SEES_ALL = {"repositories_register"}
 SEES_ALL = {Role.OPERATOR, Role.ADMIN}
+PARAMETERS = {"versions_compare": {"ecosystem": "PyPI", "a": "1", "b": "2"}}
+SENDS_A_FILE = {"repositories_report", "jobs_scan", "jobs_advisories"}
 RIGHTS = {
     Role.VIEWER: {"read"},
     Role.REVIEWER: {"read", "decide", "immunize"},
@@ -173,7 +183,7 @@ class Objects:
         decided = session(cast.rita).decide(made.proved_review(cast, package="flask"), "escalate").json()
         game = review.items.get().wargame_id
         scan = Scan.objects.create(repository=cast.repository, cause="asked")
-        report = ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
+        report = Job.objects.create(repository=cast.repository, source="trivy.json", size=2)
         code = code_of(review)
         threat = apv = review.items.get().apv
         AdvisoryName.objects.get_or_create(advisory_id=apv.advisory_id, name=apv.advisory_id)
@@ -193,6 +203,7 @@ class Objects:
             "repositories": cast.repository.pk,
             "scans": scan.pk,
             "reports": report.pk,
+            "jobs": report.pk,
             "suppressions": made.set_aside(cast.repository, cast.sol).pk,
             "aftermaths": made.alarmed(cast.repository).pk,
             "wargames": game,
@@ -224,6 +235,8 @@ class Objects:
                 "reason": "x",
                 "expires_at": "2999-01-01T00:00:00Z",
             },
+            "jobs_export": {"kind": "openvex"},
+            "versions_compare_many": {"ecosystem": "PyPI", "pairs": [{"a": "1", "b": "2"}]},
             "scenarios_attach": {"archive": "bm8gYXJjaGl2ZQ=="},
             "repositories_merging": {"merge_method": "merge", "merge_queue": False},
             "wargames_cancel": {"reason": "It is not needed."},
@@ -252,8 +265,8 @@ class Objects:
         resource = path.split("/")[2]
         path = path.format(**self.names, id=self.ids.get(resource))
         if method == "get":
-            return int(api.get(path).status_code)
-        if operation == "repositories_report":
+            return int(api.get(path, **PARAMETERS.get(operation, {})).status_code)
+        if operation in SENDS_A_FILE:
             return int(api.post(path, b"{}", content_type="application/octet-stream").status_code)
         return int(api.post(path, self.bodies.get(operation)).status_code)
 

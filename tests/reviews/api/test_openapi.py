@@ -17,7 +17,7 @@ from schemathesis.checks import CHECKS
 
 from config.wsgi import application
 from immune.events.actors import SYSTEM
-from immune.models import Advisory, Question, ReportJob, Role, Scan
+from immune.models import Advisory, Job, Question, Role, Scan
 from immune.people.selectors import viewer_of
 from immune.people.services import create_token
 from reviews import campaigns
@@ -132,7 +132,8 @@ def world(cast: Cast) -> Iterator[dict[str, Any]]:
             "aftermaths": str(made.alarmed(cast.repository).pk),
             "decisions": decision,
             "repositories": str(cast.repository.pk),
-            "reports": str(ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
+            "reports": str(Job.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
+            "jobs": str(Job.objects.create(repository=cast.repository, source="trivy.json", size=2).pk),
             "reviews": Question.objects.create(apv=review.items.all()[0].apv, kind="alias_removed", about="x").pk,
             "scans": str(scan.pk),
             "suppressions": made.set_aside(cast.repository, cast.rita).pk,

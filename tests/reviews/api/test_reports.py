@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from immune import claims, work
-from immune.models import APV, EpssRow, KevRow, ReportChunk, ReportJob, Role
+from immune.models import APV, EpssRow, Job, JobPiece, KevRow, Role
 from immune.queues import NAMES
 from tests.immune.ingest.reports import trivy, trivy_row
 from tests.reviews.api.conftest import Api, problem, session
@@ -34,7 +34,7 @@ def test_a_report_is_sent_and_taken_in(rita: Api, cast: Cast) -> None:
     assert (waiting["state"], waiting["source"], waiting["part"]) == ("pending", "trivy.json", "server")
     assert waiting["size"] == len(REPORT)
     assert APV.objects.count() == 0
-    assert work.run_one("report")
+    assert work.run_one("job")
     done = rita.get(place).json()
     assert done["state"] == "done"
     assert done["progress"] == {"read": 1, "applied": 1}
@@ -45,20 +45,20 @@ def test_a_report_is_sent_and_taken_in(rita: Api, cast: Cast) -> None:
         "refused": [],
     }
     assert [one["id"] for one in rita.get("/hitl/reports/").json()["items"]] == [done["id"]]
-    assert not ReportChunk.objects.exists()
+    assert not JobPiece.objects.exists()
 
 
 def test_a_gzipped_report_of_many_pieces_comes_together_again(rita: Api, cast: Cast, monkeypatch: Any) -> None:
-    monkeypatch.setattr("immune.ingest.jobs.CHUNK", 7)
+    monkeypatch.setattr("immune.jobs.services.CHUNK", 7)
     send(rita, cast, gzip.compress(REPORT))
-    assert ReportChunk.objects.count() > 5
-    work.run_one("report")
-    assert ReportJob.objects.get().result["opened"] == 1
+    assert JobPiece.objects.count() > 5
+    work.run_one("job")
+    assert Job.objects.get().result["opened"] == 1
 
 
 def test_what_cannot_be_read_ends_as_failed_with_its_reason(rita: Api, cast: Cast) -> None:
     place = send(rita, cast, b'{"hello": 1}')["Location"]
-    work.run_one("report")
+    work.run_one("job")
     found = rita.get(place).json()
     assert (found["state"], found["reason"]) == ("failed", "unreadable")
     assert found["result"]["refused"] == [{"source": "report", "reason": "JSON of an unknown kind"}]
@@ -70,8 +70,8 @@ def test_more_than_the_bound_is_refused_and_not_kept(rita: Api, cast: Cast, sett
     problem(send(rita, cast, b""), 422, "empty")
     answer = rita.post(f"/hitl/repositories/{cast.repository.pk}/reports", {"a": 1})
     problem(answer, 415, "unsupported_media_type")
-    assert not ReportJob.objects.exists()
-    assert not ReportChunk.objects.exists()
+    assert not Job.objects.exists()
+    assert not JobPiece.objects.exists()
 
 
 def test_another_teams_repository_and_report_do_not_exist(rita: Api, otto: Api, cast: Cast) -> None:
@@ -79,34 +79,34 @@ def test_another_teams_repository_and_report_do_not_exist(rita: Api, otto: Api, 
     problem(send(otto, cast), 404, "not_found")
     problem(otto.get(place), 404, "not_found")
     assert otto.get("/hitl/reports/").json()["items"] == []
-    assert ReportJob.objects.count() == 1
+    assert Job.objects.count() == 1
 
 
 def test_who_may_only_read_sends_nothing(cast: Cast) -> None:
     problem(send(session(cast.person(Role.VIEWER)), cast), 403, "not_allowed")
-    assert not ReportJob.objects.exists()
+    assert not Job.objects.exists()
 
 
 def test_the_work_waits_in_the_queue_for_taking_in() -> None:
-    assert work.kind_named("report").queue == "ingest"
+    assert work.kind_named("job").queue == "ingest"
     assert "ingest" in NAMES
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing_more(rita: Api, cast: Cast) -> None:
     send(rita, cast)
-    kind = work.kind_named("report")
+    kind = work.kind_named("job")
     mine = claims.claim(kind.rows(), lease=kind.lease, owner="mine")
-    ReportJob.objects.update(owner="another")
+    Job.objects.update(owner="another")
     with pytest.raises(claims.LostClaim):
         kind.give_up(mine, "over")
-    assert ReportJob.objects.get().state == "running"
+    assert Job.objects.get().state == "running"
 
 
 def test_an_apv_says_who_sees_it_and_how_it_is_exploited(rita: Api, cast: Cast) -> None:
     EpssRow.objects.create(cve="CVE-2026-5", probability=0.91, percentile=0.99, day="2026-08-16")
     KevRow.objects.create(cve="CVE-2026-5", added="2026-08-01", name="A flaw")
     send(rita, cast)
-    work.run_one("report")
+    work.run_one("job")
     code = APV.objects.get().apv_code
     found = rita.get(f"/hitl/reviews/{code}").json()
     assert found["scan_sees"] is False
@@ -132,11 +132,11 @@ def test_the_console_takes_an_upload_by_the_same_service(cast: Cast) -> None:
     there = client.get(reverse("admin:immune_repository_change", args=(cast.repository.pk,)))
     assert address in there.content.decode()
     answer = client.post(address, {"report": SimpleUploadedFile("<b>.json", REPORT), "part": "x"})
-    job = ReportJob.objects.get()
-    assert answer["Location"] == reverse("admin:immune_reportjob_change", args=(job.pk,))
-    work.run_one("report")
+    job = Job.objects.get()
+    assert answer["Location"] == reverse("admin:immune_job_change", args=(job.pk,))
+    work.run_one("job")
     page = client.get(answer["Location"]).content.decode()
     assert "&quot;opened&quot;: 1" in page
     assert "<b>.json" not in page
     assert client.post(address).status_code == 302
-    assert ReportJob.objects.count() == 1
+    assert Job.objects.count() == 1

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from immune.models import Account, Advisory, ApiToken, Delivery, Event, ReportJob, Repository, Role, Scan, Team
+from immune.models import Account, Advisory, ApiToken, Delivery, Event, Job, Repository, Role, Scan, Team
 from immune.people.selectors import EVERYTHING
 from reviews.console.base import ReadOnlyAdmin
 from reviews.models import Campaign, ReflexRule, Review, Rule
@@ -113,7 +113,7 @@ def test_a_list_costs_the_same_however_long(cast: Cast, signed_in: SignedIn, pag
     for number in range(6):
         where = builders.repository(f"more/{number}")
         Scan.objects.create(repository=where, cause="test")
-        ReportJob.objects.create(repository=where, source="trivy.json", size=2)
+        Job.objects.create(repository=where, source="trivy.json", size=2)
         change = builders.proved_review(cast, where=where, package=f"p{number}", apvs=3)
         decide(client, change)
         builders.account(f"person{number}")
@@ -280,7 +280,7 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     """At least one row behind every page."""
     decide(signed_in(cast.rita), builders.proved_review(cast, package="seeded"))
     builders.proved_review(cast, package="waiting", apvs=2)
-    ReportJob.objects.create(repository=cast.repository, source="trivy.json", size=2)
+    Job.objects.create(repository=cast.repository, source="trivy.json", size=2)
     Scan.objects.create(repository=cast.repository, cause="test")
     Delivery.objects.get_or_create(event=Event.objects.latest("position"), handler="x", defaults={"state": "parked"})
     builders.set_aside(cast.repository, cast.rita)

@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, Question, ReportJob, Role, Scan
+from immune.models import Account, Advisory, AdvisoryName, ApiToken, Delivery, Event, Job, Question, Role, Scan
 from reviews.models import Campaign, Decision, Review, ReviewState
 from reviews.notices.models import Notice, NoticeChannel
 from tests.reviews import cast as builders
@@ -33,6 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "withdraw_anothers": {"lead", "admin"},
     "immunize": {"reviewer", "lead", "operator", "admin"},
     "send_report": {"reviewer", "lead", "operator", "admin"},
+    "scan_files": {"reviewer", "lead", "operator", "admin"},
+    "send_advisories": {"operator", "admin"},
+    "export_vex": {"viewer", "reviewer", "lead", "operator", "admin"},
     "set_merging": {"operator", "admin"},
     "order_revert": {"reviewer", "lead", "admin"},
     "suppress_apv": {"reviewer", "lead", "admin"},
@@ -141,6 +144,9 @@ class World:
                 (self.cast.repository.pk,),
                 {"report": SimpleUploadedFile("trivy.json", b"{}")},
             ),
+            "scan_files": ("immune_job_scan", (), {"file": SimpleUploadedFile("requirements.txt", b"idna==3.6")}),
+            "send_advisories": ("immune_job_advisories", (), {"file": SimpleUploadedFile("day.json", b"{}")}),
+            "export_vex": ("immune_job_export", (), {"kind": "openvex", "repository": str(self.cast.repository.pk)}),
             "set_merging": ("immune_repository_merging", (self.cast.repository.pk,), {"merge_method": "merge"}),
             "order_revert": ("immune_aftermath_revert", (self.alarm.pk,), {}),
             **{
@@ -237,7 +243,10 @@ class World:
                 "release_anothers": lambda: self.claimed.state == ReviewState.PENDING,
                 "withdraw_anothers": lambda: self.decision.withdrawn_at is not None,
                 "immunize": Scan.objects.exists,
-                "send_report": ReportJob.objects.exists,
+                "send_report": Job.objects.exists,
+                "scan_files": Job.objects.exists,
+                "send_advisories": Job.objects.exists,
+                "export_vex": Job.objects.exists,
                 "set_merging": lambda: self.cast.repository.merge_method == "merge",
                 "order_revert": lambda: self.alarm.state == "reverting",
                 "suppress_apv": lambda: self.threat.status == "suppressed",
@@ -290,6 +299,7 @@ def test_each_role_does_what_its_row_says_and_nothing_else(
         "withdraw_anothers",
         "immunize",
         "send_report",
+        "export_vex",
         "set_merging",
         "order_revert",
         "suppress_apv",
@@ -343,13 +353,14 @@ def test_every_change_the_console_offers_has_a_row() -> None:
         "immune_apitoken_rotate",
         "wargaming_wargame_cancel", "wargaming_wargame_retry", "reviews_review_attach", "reviews_review_accept",
         "immune_repository_merging", "immune_aftermath_revert", "immune_apv_settle",
-        "immune_repository_report", "reviews_noticechannel_create", "reviews_noticechannel_switch",
+        "immune_repository_report", "immune_job_scan", "immune_job_advisories", "immune_job_export",
+        "reviews_noticechannel_create", "reviews_noticechannel_switch",
         # One rule with switching; tests/reviews/notices has them.
         "reviews_noticechannel_rotate", "reviews_noticechannel_try", "reviews_noticechannel_remove",
         "reviews_notice_redeliver",
     } | set(test_policies.CHANGES.values())  # fmt: skip
     reading = {
         "reviews_review_patch", "reviews_review_output", "reviews_review_evidence", "immune_advisory_details",
-        "immune_delivery_dead_letters", "reviews_rule_dry_run",
+        "immune_delivery_dead_letters", "reviews_rule_dry_run", "immune_job_document",
     }  # fmt: skip
     assert own == changing | reading
