@@ -74,6 +74,8 @@ STATS = (
     """SELECT severity, count(*) FROM apv_reviews WHERE status IN
        ('open','remediating','wargaming','in_review','approved','suppressed','no_fix','failed') GROUP BY 1""",
     "SELECT decision, count(*) FROM hitl_decisions GROUP BY 1",
+    "SELECT state, since, reasons FROM balance ORDER BY id LIMIT 1",
+    "SELECT held, count(*) FROM forge_jobs WHERE state = 'pending' AND held <> '' GROUP BY 1",
 )
 
 

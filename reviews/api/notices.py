@@ -20,7 +20,7 @@ from reviews.notices import services
 from reviews.notices.content import TOPICS
 from reviews.notices.models import ChannelKind, Notice, NoticeAttempt, NoticeChannel, NoticeState, Pace
 
-LANGUAGES = ["", *(code for code, _ in settings.LANGUAGES)]
+LANGUAGES = f"{', '.join(code for code, _ in settings.LANGUAGES)}; empty: the site's"
 
 
 class ChannelShape(serializers.ModelSerializer[NoticeChannel]):
@@ -78,7 +78,7 @@ class ChannelRequest(Strict):
     hour = serializers.IntegerField(
         min_value=0, max_value=23, required=False, default=services.USUAL_HOUR, help_text="of digests and lists, UTC"
     )
-    language = serializers.ChoiceField(choices=LANGUAGES, required=False, default="", help_text="empty: the site's")
+    language = Text(max_length=10, required=False, default="", allow_blank=True, help_text=LANGUAGES)
 
 
 class ChannelChange(Strict):
@@ -86,7 +86,7 @@ class ChannelChange(Strict):
     topics = Topics(required=False, allow_empty=False, max_length=len(TOPICS))
     pace = serializers.ChoiceField(choices=Pace.choices, required=False)
     hour = serializers.IntegerField(min_value=0, max_value=23, required=False)
-    language = serializers.ChoiceField(choices=LANGUAGES, required=False)
+    language = Text(max_length=10, required=False, allow_blank=True, help_text=LANGUAGES)
 
 
 class AttemptShape(serializers.ModelSerializer[NoticeAttempt]):

@@ -13,6 +13,7 @@ from immune.forges.base import Failure, Refusal
 SENTENCES: dict[str, Promise] = {
     Refusal.UNAUTHENTICATED: _("The forge does not accept our credentials. Renew the token or the App's key."),
     Refusal.FORBIDDEN: _("Our account may not do this at the forge. Somebody there has to give it the right."),
+    Refusal.WORKFLOWS: _("Our account may not write workflows there. Give the token or the App the right to."),
     Refusal.NOT_FOUND: _("The forge knows no such thing, or does not show it to our account."),
     Refusal.UNAVAILABLE_FOR_LEGAL_REASONS: _("The repository is blocked at the forge for legal reasons."),
     Refusal.ARCHIVED: _("The repository is archived: nothing can be changed there."),

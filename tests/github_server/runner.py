@@ -53,7 +53,8 @@ def _done(world: World, repo: Repository, run: Run, step: dict, workspace: Path)
 
 def _environment(run: Run) -> dict[str, str]:
     machine = {name: value for name, value in os.environ.items() if name.startswith(_MACHINE)}
-    paths = f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+    # What setup-python brings is a `python` with pip; the project's own environment has both, wherever its interpreter comes from.
+    paths = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
     said = {"GITHUB_SHA": run.head, "GITHUB_RUN_ID": str(run.id), "GITHUB_REF": f"refs/heads/{run.branch}"}
     return {
         **machine,

@@ -75,7 +75,7 @@ def test_others_find_nothing_and_who_may_not_is_told(cast: Cast) -> None:
         ({"topics": ["everything"]}, 400),
         ({"name": "   "}, 400),
         ({"hour": 24}, 400),
-        ({"language": "tlh"}, 400),
+        ({"language": "tlh"}, 422),
         ({"colour": "red"}, 400),
     ],
 )
