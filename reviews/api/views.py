@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -102,9 +101,9 @@ def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
     return (selectors.by_severity(found) if ordering == "severity" else found), ORDERS[ordering]
 
 
-def _repository(request: Request, name: str) -> UUID | None:
-    """The repository of this name in sight. Found first: by its id the list is read off an index, joined by its name it is sorted."""
-    return visible_repositories(viewer(request)).filter(name=name).values_list("pk", flat=True).first()
+def _repository(request: Request, name: str) -> Subquery:
+    """The id of the repository of this name in sight. By it the list is read off an index; joined by its name it would be sorted."""
+    return Subquery(visible_repositories(viewer(request)).filter(name=name).values("pk")[:1])
 
 
 class Stats(View):
