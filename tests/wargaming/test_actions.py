@@ -92,6 +92,12 @@ class TestWorkflow:
         assert files[WORKFLOW] == workflow(order).encode()
         assert "app.py" not in files
 
+    def test_what_the_repository_keeps_in_the_players_folder_is_taken_off_too(self, scenario):
+        order = ordered(scenario)
+        there = [f"{FOLDER}/json.py", f"{FOLDER}/scenario/helper.py", f"{FOLDER}/play.py", f"{FOLDER}s/notes.md"]
+        files = branch_files(order, scenario, specs_of(scenario), {"before": "", "after": ""}, there)
+        assert {path for path, content in files.items() if content is None} == set(there[:2])
+
     def test_two_orders_have_neither_nonce_nor_branch_in_common(self, scenario):
         one, other = ordered(scenario), ordered(scenario)
         assert one.nonce != other.nonce
@@ -102,18 +108,22 @@ class TestWorkflow:
 # -- really played ---------------------------------------------------------------------------------------------------------------
 
 
-def lay_out(folder, order, scenario, locks=LOCKS):
+def lay_out(folder, order, scenario, locks=LOCKS, there=()):
     """What a checkout of its branch holds."""
     texts = {"before": locks[0].text, "after": locks[1].text}
-    for path, content in branch_files(order, scenario, specs_of(scenario), texts, []).items():
+    for path, content in branch_files(order, scenario, specs_of(scenario), texts, [*there]).items():
+        if content is None:
+            (folder / path).unlink()
+            continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
 
 
 def played(folder, **environment):
     """Runs the player as the workflow's step does. The archive GitHub would make of its evidence."""
+    [line] = re.findall(r"run: python (.*)", (folder / WORKFLOW).read_text())
     said = subprocess.run(
-        [sys.executable, f"{FOLDER}/play.py", FOLDER, EVIDENCE],
+        [sys.executable, *line.split()],
         cwd=folder,
         check=False,
         env={"PATH": "/usr/bin:/bin", **PLAYED_AS, **environment},
@@ -190,6 +200,17 @@ class TestPlayer:
         (tmp_path / FOLDER / "scenario" / "control.py").write_text("print('another')")
         with pytest.raises(AssertionError, match="not as ordered"):
             played(tmp_path)
+
+    def test_a_module_beside_the_player_is_not_loaded(self, probe, tmp_path):
+        """Whoever may write to the repository would else write the evidence of its wargames."""
+        lay_out(tmp_path, ordered(probe, LOCKS), probe)
+        (tmp_path / FOLDER / "scenario" / "control.py").write_text("not as ordered: it stops before anything is run")
+        (tmp_path / FOLDER / "hashlib.py").write_text(
+            f"open({str(tmp_path / 'loaded')!r}, 'w'); from _hashlib import *"
+        )
+        with pytest.raises(AssertionError, match="not as ordered"):
+            played(tmp_path)
+        assert not (tmp_path / "loaded").exists()
 
     def test_without_namespaces_nothing_is_run(self, probe, scenario, tmp_path):
         order = ordered(probe)
