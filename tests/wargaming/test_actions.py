@@ -261,9 +261,9 @@ def entries(archive):
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def packed(files, **also):
+def packed(files, how=zipfile.ZIP_DEFLATED, **also):
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as out:
+    with zipfile.ZipFile(made, "w", how) as out:
         for name, content in {**files, **also}.items():
             out.writestr(name, content)
     return made.getvalue()
@@ -351,6 +351,9 @@ NOTHING = "evidence_refused"
         (of_run(0, exit_code=1 << 70), NOTHING, "exit_code"),
         (of_run(0, seconds=float("nan")), NOTHING, "seconds"),
         (of_run(0, seconds=-1), NOTHING, "seconds"),
+        # What no column and no float can hold must be refused here: written down later, it would be an accident and no answer.
+        (of_run(0, seconds=10**400), NOTHING, "seconds"),
+        (of_run(0, memory_mb=1e305), NOTHING, "memory_mb"),
         (of_run(0, output_bytes=0), NOTHING, "another length"),
         (without_last_run, NOTHING, "left out in round 3"),
         (only_first_round, NOTHING, "left out in round 2"),
@@ -359,6 +362,9 @@ NOTHING = "evidence_refused"
         (lambda archive: b"", NOTHING, "not a whole archive"),
         (lambda archive: packed(entries(archive), **{"../../outside": b"x"}), NOTHING, "not ordered"),
         (lambda archive: packed(entries(archive), **{"/etc/passwd": b"x"}), NOTHING, "not ordered"),
+        (lambda archive: packed({"N": b"x"}).replace(b"N", b"\x00"), NOTHING, "not ordered"),
+        (lambda archive: packed(entries(archive), how=zipfile.ZIP_LZMA), NOTHING, "packed in an unusual way"),
+        (lambda archive: archive[:-6] + b"\xff" * 4 + archive[-2:], NOTHING, "not a whole archive"),
         (lambda archive: packed({}), NOTHING, "no evidence.json"),
         (lambda archive: packed({"evidence.json": "[" * 100_000}), NOTHING, "not JSON"),
         (lambda archive: packed({"evidence.json": b" " * (5 << 20)}), NOTHING, "too large"),
@@ -372,6 +378,28 @@ def test_evidence_that_is_not_exactly_what_was_ordered_says_nothing(whole, scena
         read(whole, scenario, tampered(whole[2]))
     assert refused.value.reason == reason
     assert says in str(refused.value)
+
+
+def test_what_it_says_in_words_can_be_kept_and_shown(whole, scenario):
+    """Half characters and NUL, which JSON can say and no database takes."""
+    odd = "\ud800 \x00 \u202e https://me:word@host"
+
+    def change(said):
+        said["runtime"] = odd
+        said["sides"]["before"] |= {"observed": [[odd, odd]], "wrong": ""}
+        said["sides"]["after"]["wrong"] = odd
+        said["runs"] = [run for run in said["runs"] if run["phase"] == "before"]
+
+    found = entries(whole[2])
+    said = json.loads(found.pop("evidence.json"))
+    kept = [number for number, run in enumerate(said["runs"]) if run["phase"] == "before"]
+    streams = [(new, old, stream) for new, old in enumerate(kept) for stream in ("out", "err")]
+    found = {f"outputs/{new:03d}.{stream}": found[f"outputs/{old:03d}.{stream}"] for new, old, stream in streams}
+    result = read(whole, scenario, saying(packed({**found, "evidence.json": json.dumps(said)}), change))
+    assert result.reason == "install_failed"
+    for told in (result.runtime, result.detail, *result.before.observed[0]):
+        assert told.isprintable(), told
+        assert "word" not in told
 
 
 def test_it_is_refused_for_another_commit_or_run_than_github_names(whole, scenario):
