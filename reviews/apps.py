@@ -3,10 +3,12 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ReviewsConfig(AppConfig):
     name = "reviews"
+    verbose_name = _("Reviews")  # in the way to each page of the console
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -29,7 +29,7 @@ from immune.jobs.services import keep
 from immune.models import Job, JobPiece
 from immune.models.jobs import JobKind, JobState
 from immune.path_scan import scan_upload
-from immune.people.selectors import Viewer, viewer_of, visible_repositories
+from immune.people.selectors import Viewer, sees, viewer_of, visible_repositories
 from immune.vex import documents
 from immune.vex.selectors import said
 
@@ -95,6 +95,8 @@ def _end(job: Job, ended: Ended, made: IO[bytes] | None) -> None:
 def _report(job: Job, viewer: Viewer, progress: Progress) -> Ended:
     if job.repository is None:
         raise Unreadable(job.source, "the report names no repository")
+    if not viewer.may("immunize") or not sees(viewer, job.repository.pk):
+        return _not_permitted(job)
     with sent(job) as file:
         done = ingest_report(
             file=file,  # type: ignore[arg-type]

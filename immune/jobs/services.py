@@ -16,7 +16,7 @@ from immune.formats import limits
 from immune.ingest.services import MAX_PART
 from immune.jobs.selectors import WITH_DOCUMENT
 from immune.models import Account, Job, JobPiece, Repository
-from immune.models.jobs import JobKind
+from immune.models.jobs import JobKind, JobState
 from immune.people.selectors import Viewer, visible_repositories
 from immune.people.services import NotPermitted
 from immune.services import Refused
@@ -25,10 +25,17 @@ from immune.vex.documents import KINDS
 CHUNK = 1024 * 1024
 MAX_SOURCE = 300
 AT_ONCE = 200
+MAX_WAITING = (
+    100  # jobs of one account that have not ended: their files stand in the database, and everybody's wait in one queue
+)
 
 
 class TooLarge(Refused):
     """More bytes than ``REPORT_MAX_BYTES``."""
+
+
+class TooManyWaiting(Refused):
+    """``MAX_WAITING`` jobs of the account have not ended."""
 
 
 class Readable(Protocol):
@@ -47,7 +54,7 @@ def submit_report(
 ) -> Job:
     """Keeps what was sent and asks for it to be taken in, with the rights of ``viewer``.
 
-    Raises NotPermitted, Refused (empty, bad_part) and TooLarge, having kept nothing.
+    Raises NotPermitted, Refused (empty, bad_part), TooLarge and TooManyWaiting, having kept nothing.
     """
     _permit(viewer, "immunize")
     if len(part) > MAX_PART or "\x00" in part:
@@ -60,7 +67,7 @@ def submit_scan(*, actor: Actor, viewer: Viewer, stream: Readable, source: str, 
     """Keeps a manifest, a lock file or an archive of them and asks for it to be matched, as ``manage.py scan`` does. ``source``
     is its name, which tells what kind of manifest it is.
 
-    Raises NotPermitted, Refused (empty) and TooLarge, having kept nothing.
+    Raises NotPermitted, Refused (empty), TooLarge and TooManyWaiting, having kept nothing.
     """
     _permit(viewer, "immunize")
     about = {"kind": JobKind.SCAN, "source": _name(source, "archive")}
@@ -72,7 +79,7 @@ def submit_advisories(
 ) -> Job:
     """Keeps OSV records, or an archive of them, and asks for them to be taken in, as ``manage.py sync_advisories`` does.
 
-    Raises NotPermitted, Refused (empty) and TooLarge, having kept nothing.
+    Raises NotPermitted, Refused (empty), TooLarge and TooManyWaiting, having kept nothing.
     """
     _permit(viewer, "operate")
     about = {"kind": JobKind.ADVISORIES, "source": _name(source, "advisories")}
@@ -85,7 +92,7 @@ def request_export(
     """Asks for the state of everything in sight, or of one repository, as a VEX document of the ``kind``, as
     ``manage.py export_vex`` writes it.
 
-    Raises NotPermitted (also for a repository out of sight) and Refused (``unknown_kind``).
+    Raises NotPermitted (also for a repository out of sight), Refused (``unknown_kind``) and TooManyWaiting.
     """
     _permit(viewer, "read")
     if kind not in KINDS:
@@ -155,6 +162,12 @@ def _submit(actor: Actor, viewer: Viewer, stream: Readable, about: dict[str, Any
 
 
 def _create(viewer: Viewer, about: dict[str, Any], size: int, requested_by: Account | None) -> Job:
+    if requested_by is not None:
+        waiting = Job.objects.filter(requested_by=requested_by, state__in=(JobState.PENDING, JobState.RUNNING))
+        if waiting.count() >= MAX_WAITING:
+            raise TooManyWaiting(
+                "too_many_waiting", f"{MAX_WAITING} of your files and exports wait; send more once some have ended"
+            )
     scopes = None if viewer.scopes is None else sorted(viewer.scopes)
     return Job.objects.create(**about, size=size, requested_by=requested_by, scopes=scopes)
 

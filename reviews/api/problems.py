@@ -15,7 +15,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from immune.jobs.services import TooLarge
+from immune.jobs.services import TooLarge, TooManyWaiting
 from immune.people.services import NotPermitted, PeopleError
 from immune.services import Refused
 from reviews import errors
@@ -73,6 +73,8 @@ def _known(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
         return problem(_STATUS.get(type(error), 409), error.reason, str(error), **error.details), headers
     if isinstance(error, (NotPermitted, Refused, PeopleError)):
         code = 403 if isinstance(error, NotPermitted) else 413 if isinstance(error, TooLarge) else 422
+        if isinstance(error, TooManyWaiting):
+            code, headers["Retry-After"] = 429, "60"
         return problem(code, error.reason, str(error)), headers
     if isinstance(error, ScenarioRefused):
         problems = [{"where": where, "what": what} for where, what in error.problems]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
 from immune.people.selectors import within_sight
 from reviews.console.base import allowed
@@ -66,5 +67,6 @@ def archive(request: HttpRequest, wargame: Any) -> HttpResponse:
     if row is None:
         raise Http404
     if row.removed_at is not None:
-        return HttpResponse(f"It was removed on {row.removed_at:%Y-%m-%d}; no decision rested on it.", status=410)
+        gone = gettext("It was removed on %(day)s; no decision rested on it.") % {"day": f"{row.removed_at:%Y-%m-%d}"}
+        return HttpResponse(gone, status=410, content_type="text/plain; charset=utf-8")
     return attachment(row.archive, f"evidence-{row.digest[:16]}.bin")

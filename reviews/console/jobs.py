@@ -138,7 +138,8 @@ class JobAdmin(ReadOnlyAdmin):
         who = allowed(request, "read")
         job = self.found(request, object_id)
         if job.expired_at is not None:
-            return HttpResponse(f"It was removed on {job.expired_at:%Y-%m-%d}; ask for it again.", status=410)
+            gone = gettext("It was removed on %(day)s; ask for it again.") % {"day": f"{job.expired_at:%Y-%m-%d}"}
+            return HttpResponse(gone, status=410, content_type="text/plain; charset=utf-8")
         if not selectors.has_document(job) or not selectors.still_in_sight(who, job):
             raise Http404
         return attachment(b"".join(selectors.document(job)), f"{job.kind}-{str(job.pk)[:8]}.json")

@@ -93,7 +93,7 @@ class ChannelAdmin(ReadOnlyAdmin):
                 secret=data.get("secret", ""),
                 topics=data.getlist("topic"),
                 pace=data.get("pace", ""),
-                hour=int(hour) if (hour := data.get("hour", "")).isdecimal() else services.USUAL_HOUR,
+                hour=_hour(data.get("hour", "")),
                 language=data.get("language", ""),
             )
         except Refused as error:
@@ -295,3 +295,10 @@ class NoticeAdmin(ReadOnlyAdmin):
 def _teams(who: Viewer) -> list[Team]:
     rows = Team.objects.order_by("name")
     return list(rows if who.may("administer") else rows.filter(members=who.account_id))[:500]
+
+
+def _hour(text: str) -> int:
+    """The usual one where none was chosen; -1, which is refused, for what is no number of an hour's length."""
+    if not text:
+        return services.USUAL_HOUR
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else -1

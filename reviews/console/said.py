@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import gettext_noop as _
 
 LONGEST = 2000
@@ -160,6 +162,72 @@ FINDINGS = (
     _("not known to be exploited"),
     _("it asks nothing"),
 )
+
+# What the factors of a confidence rest on (wargaming.confidence).
+GROUNDS = (
+    _("judged by another process"),
+    _("judged by the script itself, protocol %(number)s"),
+    _("says it judges from another process; nobody accepted it, so protocol %(number)s counts"),
+    _("%(count)s reproduction(s)"),
+    _("%(count)s equal run(s)"),
+    _("do not all pass"),
+    _("as asked, seen inside"),
+    _("not seen inside"),
+    _("%(share)s of the nearest limit used"),
+)
+# Words of ours that stand by themselves: as they are kept → as a person reads them.
+WORDS: dict[str, str | Promise] = {
+    # outcomes (wargaming.verdict)
+    "present": _lazy("present"),
+    "absent": _lazy("absent"),
+    "pass": _lazy("pass"),
+    "fail": _lazy("fail"),
+    "error": _lazy("error"),
+    "timeout": _lazy("time-out"),
+    "flaky": _lazy("flaky"),
+    "not_run": _lazy("not run"),
+    # the repository's own tests
+    "none": _lazy("no tests found"),
+    "passed": _lazy("passed"),
+    "broken": _lazy("broken"),
+    "unclear": _lazy("unclear"),
+    # factors (wargaming.confidence)
+    "proof": _lazy("way of proof"),
+    "scenario_source": _lazy("source of the scenario"),
+    "variants": _lazy("reproductions"),
+    "repeats": _lazy("repeats"),
+    "controls": _lazy("controls"),
+    "own_tests": _lazy("own tests"),
+    "versions_observed": _lazy("versions observed"),
+    "margins": _lazy("distance from limits"),
+    "reachability": _lazy("reachability"),
+    "driver": _lazy("driver"),
+    "built_from_source": _lazy("built from source"),
+    "shipped": _lazy("shipped"),
+    "accepted": _lazy("accepted"),
+    "not accepted": _lazy("not accepted"),
+    # where vulnerable code was seen (immune.reachability)
+    "runtime": _lazy("seen running"),
+    "static": _lazy("used in the code"),
+    "potential": _lazy("imported"),
+    "unreachable": _lazy("not imported"),
+    "unknown": _lazy("not known"),
+    # changes
+    "version_bump": _lazy("upgrade"),
+    "patch": _lazy("patch"),
+    "minor": _lazy("minor"),
+    "major": _lazy("major"),
+}
+
+
+def word(text: str) -> str:
+    """A word of ours as a person reads it; a place in brackets after it stays as it is, and so does what is none of ours."""
+    first, bracket, rest = text.partition(" (")
+    return f"{WORDS[first]}{bracket}{rest}" if first in WORDS else _ground(text)
+
+
+def _ground(text: str) -> str:
+    return text if (get_language() or "en").startswith("en") else _again(text, GROUNDS)
 
 
 def translated(text: str) -> str:

@@ -35,6 +35,12 @@ def said(text: object) -> str:
 
 
 @register.filter
+def word(text: object) -> str:
+    """A word the system keeps (an outcome, a factor, what it rests on) as a person reads it; still to be shown as a stranger's text is."""
+    return kept.word(_text(text))
+
+
+@register.filter
 def why_refused(reason: object) -> str:
     """A sentence for the reason a forge job ended with."""
     return refused.sentence(_text(reason))

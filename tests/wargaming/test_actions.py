@@ -92,6 +92,12 @@ class TestWorkflow:
         assert files[WORKFLOW] == workflow(order).encode()
         assert "app.py" not in files
 
+    def test_what_the_repository_keeps_in_the_players_folder_is_taken_off_too(self, scenario):
+        order = ordered(scenario)
+        there = [f"{FOLDER}/json.py", f"{FOLDER}/scenario/helper.py", f"{FOLDER}/play.py", f"{FOLDER}s/notes.md"]
+        files = branch_files(order, scenario, specs_of(scenario), {"before": "", "after": ""}, there)
+        assert {path for path, content in files.items() if content is None} == set(there[:2])
+
     def test_two_orders_have_neither_nonce_nor_branch_in_common(self, scenario):
         one, other = ordered(scenario), ordered(scenario)
         assert one.nonce != other.nonce
@@ -102,18 +108,22 @@ class TestWorkflow:
 # -- really played ---------------------------------------------------------------------------------------------------------------
 
 
-def lay_out(folder, order, scenario, locks=LOCKS):
+def lay_out(folder, order, scenario, locks=LOCKS, there=()):
     """What a checkout of its branch holds."""
     texts = {"before": locks[0].text, "after": locks[1].text}
-    for path, content in branch_files(order, scenario, specs_of(scenario), texts, []).items():
+    for path, content in branch_files(order, scenario, specs_of(scenario), texts, [*there]).items():
+        if content is None:
+            (folder / path).unlink()
+            continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
 
 
 def played(folder, **environment):
     """Runs the player as the workflow's step does. The archive GitHub would make of its evidence."""
+    [line] = re.findall(r"run: python (.*)", (folder / WORKFLOW).read_text())
     said = subprocess.run(
-        [sys.executable, f"{FOLDER}/play.py", FOLDER, EVIDENCE],
+        [sys.executable, *line.split()],
         cwd=folder,
         check=False,
         env={"PATH": "/usr/bin:/bin", **PLAYED_AS, **environment},
@@ -191,6 +201,17 @@ class TestPlayer:
         with pytest.raises(AssertionError, match="not as ordered"):
             played(tmp_path)
 
+    def test_a_module_beside_the_player_is_not_loaded(self, probe, tmp_path):
+        """Whoever may write to the repository would else write the evidence of its wargames."""
+        lay_out(tmp_path, ordered(probe, LOCKS), probe)
+        (tmp_path / FOLDER / "scenario" / "control.py").write_text("not as ordered: it stops before anything is run")
+        (tmp_path / FOLDER / "hashlib.py").write_text(
+            f"open({str(tmp_path / 'loaded')!r}, 'w'); from _hashlib import *"
+        )
+        with pytest.raises(AssertionError, match="not as ordered"):
+            played(tmp_path)
+        assert not (tmp_path / "loaded").exists()
+
     def test_without_namespaces_nothing_is_run(self, probe, scenario, tmp_path):
         order = ordered(probe)
         lay_out(tmp_path, order, probe)
@@ -240,9 +261,9 @@ def entries(archive):
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def packed(files, **also):
+def packed(files, how=zipfile.ZIP_DEFLATED, **also):
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as out:
+    with zipfile.ZipFile(made, "w", how) as out:
         for name, content in {**files, **also}.items():
             out.writestr(name, content)
     return made.getvalue()
@@ -330,6 +351,9 @@ NOTHING = "evidence_refused"
         (of_run(0, exit_code=1 << 70), NOTHING, "exit_code"),
         (of_run(0, seconds=float("nan")), NOTHING, "seconds"),
         (of_run(0, seconds=-1), NOTHING, "seconds"),
+        # What no column and no float can hold must be refused here: written down later, it would be an accident and no answer.
+        (of_run(0, seconds=10**400), NOTHING, "seconds"),
+        (of_run(0, memory_mb=1e305), NOTHING, "memory_mb"),
         (of_run(0, output_bytes=0), NOTHING, "another length"),
         (without_last_run, NOTHING, "left out in round 3"),
         (only_first_round, NOTHING, "left out in round 2"),
@@ -338,6 +362,9 @@ NOTHING = "evidence_refused"
         (lambda archive: b"", NOTHING, "not a whole archive"),
         (lambda archive: packed(entries(archive), **{"../../outside": b"x"}), NOTHING, "not ordered"),
         (lambda archive: packed(entries(archive), **{"/etc/passwd": b"x"}), NOTHING, "not ordered"),
+        (lambda archive: packed({"N": b"x"}).replace(b"N", b"\x00"), NOTHING, "not ordered"),
+        (lambda archive: packed(entries(archive), how=zipfile.ZIP_LZMA), NOTHING, "packed in an unusual way"),
+        (lambda archive: archive[:-6] + b"\xff" * 4 + archive[-2:], NOTHING, "not a whole archive"),
         (lambda archive: packed({}), NOTHING, "no evidence.json"),
         (lambda archive: packed({"evidence.json": "[" * 100_000}), NOTHING, "not JSON"),
         (lambda archive: packed({"evidence.json": b" " * (5 << 20)}), NOTHING, "too large"),
@@ -351,6 +378,28 @@ def test_evidence_that_is_not_exactly_what_was_ordered_says_nothing(whole, scena
         read(whole, scenario, tampered(whole[2]))
     assert refused.value.reason == reason
     assert says in str(refused.value)
+
+
+def test_what_it_says_in_words_can_be_kept_and_shown(whole, scenario):
+    """Half characters and NUL, which JSON can say and no database takes."""
+    odd = "\ud800 \x00 \u202e https://me:word@host"
+
+    def change(said):
+        said["runtime"] = odd
+        said["sides"]["before"] |= {"observed": [[odd, odd]], "wrong": ""}
+        said["sides"]["after"]["wrong"] = odd
+        said["runs"] = [run for run in said["runs"] if run["phase"] == "before"]
+
+    found = entries(whole[2])
+    said = json.loads(found.pop("evidence.json"))
+    kept = [number for number, run in enumerate(said["runs"]) if run["phase"] == "before"]
+    streams = [(new, old, stream) for new, old in enumerate(kept) for stream in ("out", "err")]
+    found = {f"outputs/{new:03d}.{stream}": found[f"outputs/{old:03d}.{stream}"] for new, old, stream in streams}
+    result = read(whole, scenario, saying(packed({**found, "evidence.json": json.dumps(said)}), change))
+    assert result.reason == "install_failed"
+    for told in (result.runtime, result.detail, *result.before.observed[0]):
+        assert told.isprintable(), told
+        assert "word" not in told
 
 
 def test_it_is_refused_for_another_commit_or_run_than_github_names(whole, scenario):

@@ -2,7 +2,8 @@
 
 The workflow (docs.github.com/actions/writing-workflows, "Workflow syntax") starts by a push to a branch of ours and by nothing
 else, uses actions by full commit, has no secrets and may only read. Every other workflow is taken off the branch, so that our push starts
-nothing that has more.
+nothing that has more. What the repository itself keeps where the player lies is taken off too, and Python is started so that it loads
+nothing from there: a planted module would write the evidence.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ jobs:
         with:
           python-version: "PYTHON_VERSION"
 SETUP_NODE      - name: Play
-        run: python FOLDER/play.py FOLDER EVIDENCE
+        run: python -I FOLDER/play.py FOLDER EVIDENCE
       - uses: UPLOAD
         with:
           name: EVIDENCE
@@ -201,12 +202,13 @@ def branch_files(
     locks: Mapping[str, str],
     there: list[str],
 ) -> dict[str, bytes | None]:
-    """Path → content of everything the branch's one commit writes, None for what it removes: the workflows that are ``there``."""
+    """Path → content of everything the branch's one commit writes. None for what it removes of what is ``there``: workflows, and whatever
+    the repository keeps in the folder the player lies in, which it could load as a module or read as an input."""
     inputs = _inputs(scenario, sides, locks)
     content: dict[str, bytes | None] = {f"{FOLDER}/{name}": data for name, data in inputs.items()}
     content[f"{FOLDER}/order.json"] = order.text.encode()
     content[f"{FOLDER}/play.py"] = resources.files("wargaming.actions").joinpath("play.py").read_bytes()
-    gone: dict[str, bytes | None] = {path: None for path in there if path.startswith(WORKFLOWS)}
+    gone: dict[str, bytes | None] = {path: None for path in there if path.startswith((WORKFLOWS, f"{FOLDER}/"))}
     return {**gone, **content, WORKFLOW: workflow(order).encode()}
 
 

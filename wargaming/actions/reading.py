@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import re
 import signal
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from immune.advisories.sources import BROKEN
+from immune.formats.limits import shown
 from wargaming.actions.order import DRIVER, OUTPUT_BYTES, STRENGTH, Order, limits_of
 from wargaming.actions.play import FORMAT
 from wargaming.concluding import PHASES, Context, Run, Seen, Side, read_run
@@ -31,6 +31,7 @@ MAX_ENTRIES = 1000
 MAX_STATEMENT = 4 << 20
 MAX_TOTAL = 64 << 20
 MAX_OBSERVED = 5000
+MAX_MEASURE = 1e6  # seconds or megabytes: beyond what a job there can last or have, and within what a column holds
 STATEMENT = "evidence.json"
 _OUTPUT = re.compile(r"outputs/[0-9]{3}\.(?:out|err)")
 _ENDINGS = {"exited", "signalled", "wall_time", "output", "not_started"}
@@ -69,7 +70,7 @@ def read_evidence(
         runs=runs,
         driver=DRIVER,
         driver_strength=STRENGTH,
-        runtime=_words(said.get("runtime", ""))[:200],
+        runtime=_words(said.get("runtime", ""), 200),
         context=context,
         refusal=refusal,
     )
@@ -88,11 +89,14 @@ def _entries(archive: bytes) -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             total = 0
             for entry in listed:
-                if entry.is_dir():
+                if entry.filename.endswith("/"):  # not is_dir(): some versions of it want a first character
                     continue
                 # A fixed set of names, so that none leads anywhere; nothing is ever written to a disk under them.
                 if entry.filename != STATEMENT and not _OUTPUT.fullmatch(entry.filename):
                     raise _refuse(f"an entry that was not ordered: {entry.filename[:100]!r}")
+                # The two that GitHub and zipfile write. LZMA would choose for itself how much memory it takes.
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise _refuse(f"{entry.filename} is packed in an unusual way")
                 limit = MAX_STATEMENT if entry.filename == STATEMENT else OUTPUT_BYTES
                 with opened.open(entry) as stream:
                     data = stream.read(limit + 1)  # what is read counts, not what the header claims
@@ -101,8 +105,8 @@ def _entries(archive: bytes) -> dict[str, bytes]:
                     raise _refuse(f"{entry.filename} is too large")
                 found[entry.filename] = data
             return found
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error, OSError) as error:
-        raise _refuse(f"not a whole archive: {error}") from error
+    except BROKEN as error:
+        raise _refuse(f"not a whole archive: {shown(str(error), 200)}") from error
 
 
 def _statement(data: bytes) -> Mapping[str, Any]:
@@ -161,7 +165,7 @@ def _side(said: Mapping[str, Any], phase: str, content: Mapping[str, Any], lock:
     for pair in observed:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise _refuse(f"what was observed {phase} is not a list of names and versions")
-        pairs.append((pair[0][:200], pair[1][:200]))
+        pairs.append((shown(pair[0], 200), shown(pair[1], 200)))
     return side(tuple(pairs))
 
 
@@ -266,10 +270,12 @@ def _whole_number(raw: Mapping[str, Any], name: str, number: int, low: int, high
 
 def _measure(raw: Mapping[str, Any], name: str, number: int) -> float:
     value = raw.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    # Compared as it stands: a NaN is between nothing, and an integer may be too long to become a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MEASURE:
         raise _refuse(f"run {number}: {name} is no measure")
     return float(value)
 
 
-def _words(value: object) -> str:
-    return str(value)[:1000]
+def _words(value: object, most: int = 1000) -> str:
+    """Text that can be kept and shown: no half characters and no NUL, which no database takes."""
+    return shown(str(value), most)

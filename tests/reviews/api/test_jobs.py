@@ -266,6 +266,25 @@ def test_a_file_is_bounded_and_wants_the_right_and_the_scope(rita: Api, cast: Ca
     assert not Job.objects.exists()
 
 
+def test_one_account_has_so_many_waiting_and_no_more(rita: Api, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate alone would let one sender fill the database and the queue that everybody's files wait in."""
+    monkeypatch.setattr("immune.jobs.services.MAX_WAITING", 2)
+    send(rita, "scan", CLEAN, "requirements.txt")
+    rita.post(f"/hitl/repositories/{cast.repository.pk}/reports", b'{"a": 1}', content_type=BYTES)
+    for refused in (send(rita, "scan", CLEAN, "requirements.txt"), export(rita)):
+        problem(refused, 429, "too_many_waiting")
+        assert refused["Retry-After"] == "60"
+    assert (Job.objects.count(), JobPiece.objects.count()) == (2, 2)
+    client = Client()
+    client.force_login(cast.rita)
+    answer = client.post(reverse("admin:immune_job_export"), {"kind": "csaf"}, follow=True)
+    assert "send more once some have ended" in answer.content.decode()
+    assert send(session(cast.person(Role.OPERATOR)), "scan", CLEAN, "requirements.txt").status_code == 202
+    while work.run_one("job"):
+        pass
+    assert send(rita, "scan", CLEAN, "requirements.txt").status_code == 202
+
+
 def test_a_worker_that_lost_its_claim_writes_nothing(rita: Api) -> None:
     send(rita, "scan", CLEAN, "requirements.txt")
     kind = work.kind_named("job")

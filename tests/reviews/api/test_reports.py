@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,6 +86,31 @@ def test_another_teams_repository_and_report_do_not_exist(rita: Api, otto: Api, 
 def test_who_may_only_read_sends_nothing(cast: Cast) -> None:
     problem(send(session(cast.person(Role.VIEWER)), cast), 403, "not_allowed")
     assert not Job.objects.exists()
+
+
+def shut(cast: Cast) -> None:
+    cast.rita.is_active = False
+    cast.rita.save(update_fields=["is_active"])
+
+
+def lowered(cast: Cast) -> None:
+    cast.rita.role = Role.VIEWER
+    cast.rita.save(update_fields=["role"])
+
+
+def out_of_the_team(cast: Cast) -> None:
+    cast.team.members.remove(cast.rita)
+
+
+@pytest.mark.parametrize("changed", [shut, lowered, out_of_the_team])
+def test_what_a_sender_may_no_longer_send_is_not_taken_in(
+    rita: Api, cast: Cast, changed: Callable[[Cast], None]
+) -> None:
+    send(rita, cast)
+    changed(cast)
+    assert work.run_one("job")
+    job = Job.objects.get()
+    assert (job.state, job.reason, APV.objects.count(), JobPiece.objects.count()) == ("failed", "not_permitted", 0, 0)
 
 
 def test_the_work_waits_in_the_queue_for_taking_in() -> None:

@@ -84,3 +84,23 @@ def test_a_person_switches_the_language(cast: Cast, signed_in: Callable[[Account
     page = client.get(f"/admin/reviews/review/{review.pk}/change/").content.decode()
     for words in ("Justificativa", "Aprovar", "correção eficaz", "Por que esta prioridade"):
         assert words in page
+
+
+def test_no_page_mixes_languages_where_others_wrote_its_words(
+    cast: Cast, signed_in: Callable[[Account], Client]
+) -> None:
+    """What Unfold says brings no Portuguese of its own, and an app's name stands in the way to each page."""
+    client = signed_in(cast.rita)
+    client.post("/i18n/setlang/", {"language": "pt-br", "next": "/admin/"})
+    empty = client.get("/admin/immune/job/").content.decode()
+    for words in ("Type to search", "No results found", "Reset filters", "yielded"):
+        assert words not in empty, words
+    page = client.get("/admin/reviews/review/").content.decode()
+    assert not re.search(r">\s*Reviews\s*<", page)
+
+
+def test_notices_and_advisories_have_names_of_their_own() -> None:
+    """They stand below one another in the menu; both are "avisos" to whoever translates one without the other."""
+    catalogue = compiler().read((FOLDER / "django.po").read_text(encoding="utf-8"))
+    assert catalogue["Notices"] != catalogue["Advisories"]
+    assert catalogue["notices"] != catalogue["advisories"]

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from immune.homeostasis.loops import MERGED, Before, loop_in
 from immune.models import Account
-from reviews.console.said import FINDINGS, SENTENCES, translated
+from reviews.console.said import FINDINGS, SENTENCES, WORDS, translated, word
 from reviews.models import Review
 from reviews.policy import Conditions, Facts, Outcome, Policy, advise
 from reviews.policy.conditions import CHOICES
 from reviews.policy.facts import BUMPS, REACHABILITIES, SEVERITIES, WEAKEST_FIRST
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.confidence import Grounds, Reachability, factors
+from wargaming.verdict import Outcome as Verdicts
+from wargaming.verdict import OwnTests
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +106,47 @@ def test_each_form_is_said_otherwise_and_keeps_what_stands_in_its_places(form: s
 )
 def test_sentences_within_sentences_and_what_is_not_ours(kept: str, said: str) -> None:
     assert translated(kept) == said
+
+
+GROUNDS = st.builds(
+    Grounds,
+    protocol=st.sampled_from((1, 2)),
+    observed_from_outside=st.booleans(),
+    shipped=st.booleans(),
+    accepted=st.booleans(),
+    variants=st.integers(0, 3),
+    fewest_repeats=st.integers(0, 3),
+    controls_pass=st.booleans(),
+    own_tests=st.sampled_from(OwnTests),
+    versions_observed=st.booleans(),
+    highest_share_of_a_limit=st.floats(0, 1),
+    driver=st.just("bubblewrap"),
+    driver_strength=st.just(1.0),
+    reachability=st.sampled_from(Reachability),
+    reachability_source=st.sampled_from(("", "app/web.py")),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUNDS)
+def test_no_ground_of_a_confidence_is_left_in_english(grounds: Grounds) -> None:
+    with translation.override("pt-br"):
+        for factor in factors(grounds):
+            assert word(factor.name) != factor.name
+            assert factor.name == "driver" or word(factor.why) != factor.why, factor
+            assert "app/web.py" not in factor.why or "(app/web.py)" in word(factor.why)
+
+
+def test_each_outcome_has_a_word_and_what_is_none_stays() -> None:
+    assert {*map(str, Verdicts), *map(str, OwnTests)} <= {*WORDS}
+    assert [word(text) for text in ("present", "<b>", "", "bubblewrap (x)")] == [
+        "presente",
+        "<b>",
+        "",
+        "bubblewrap (x)",
+    ]
+    with translation.override("en"):
+        assert word("scenario_source") == "source of the scenario"
 
 
 def test_circles_are_told_in_the_readers_language() -> None:

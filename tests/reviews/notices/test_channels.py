@@ -84,6 +84,15 @@ def test_bad_channels_are_refused(cast: Cast, change: dict[str, Any], status: in
     assert not NoticeChannel.objects.exists()
 
 
+@pytest.mark.parametrize("hour", ["9" * 5000, "24", "x", "\u0663"])
+def test_an_hour_that_is_none_is_refused_and_nothing_is_made(cast: Cast, hour: str) -> None:
+    client = session(cast.person(Role.LEAD)).client
+    form = {"name": "late", "kind": "webhook", "address": HOOK["address"], "topic": ["threats"], "pace": "digest"}
+    page = client.post(reverse("admin:reviews_noticechannel_create"), form | {"hour": hour}, follow=True)
+    assert "An hour is a number from 0 to 23." in page.content.decode()
+    assert not NoticeChannel.objects.exists()
+
+
 def test_the_console_shows_a_new_secret_once_and_the_log_of_what_was_sent(cast: Cast) -> None:
     client = session(cast.person(Role.LEAD)).client
     form = {"name": "<b>ops", "kind": "webhook", "address": HOOK["address"], "topic": ["threats"], "pace": "digest"}
