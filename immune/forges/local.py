@@ -210,6 +210,9 @@ class LocalForge:
         if request.base_commit not in (None, here):
             return self._settled(row).state is PullState.MERGED  # it moved by this very merge, or by another's
         noted = git.ref_value(self.repository, intent)
+        if noted is not None and self._landed(row, noted):
+            # Another's attempt did, since the row was looked at: to plan it anew would change nothing, and be refused for it.
+            return True
         try:
             if noted is not None and git.parents_of(self.repository, noted)[0] != here:
                 git.delete_ref(self.repository, intent, noted)  # planned on a base that has moved since

@@ -347,6 +347,17 @@ def test_many_workers_merging_one_pull_request_make_one_merge(where, store, pull
     assert commits_on(where) == 2
 
 
+def test_who_is_overtaken_after_the_look_hears_of_the_one_merge_and_no_refusal(where, store, pull):
+    class Overtaken(LocalForge):
+        def _try_to_land(self, row, request):
+            LocalForge(where, store, IMMUNE).merge_pull_request(request)
+            return super()._try_to_land(row, request)
+
+    answer = Overtaken(where, store, IMMUNE).merge_pull_request(merge_request(pull))
+    assert answer.value.merge_commit == git.head_of(where, "main")
+    assert commits_on(where) == 2
+
+
 def test_closing_and_merging_at_once_have_one_outcome(where, store, forge, pull):
     calls = [
         lambda: LocalForge(where, store, IMMUNE).merge_pull_request(merge_request(pull)),
