@@ -20,11 +20,11 @@ def live_figures(viewer: Viewer) -> dict[str, Any]:
         Review.objects.filter(within_sight(viewer))
         .exclude(state=ReviewState.DECIDED)
         .values_list("state")
-        .annotate(n=Count("pk"))
+        .annotate(n=Count("*"))
     )
     live = APV.objects.filter(within_sight(viewer), status__in=LIVE)
-    by_severity = dict(live.values_list("severity").annotate(n=Count("pk")))
-    by_status = dict(live.values_list("status").annotate(n=Count("pk")))
+    by_severity = dict(live.values_list("severity").annotate(n=Count("*")))
+    by_status = dict(live.values_list("status").annotate(n=Count("*")))
     return {
         "pending": rounds.get(ReviewState.PENDING, 0),
         "claimed": rounds.get(ReviewState.CLAIMED, 0),
@@ -39,7 +39,7 @@ def shown_balance(viewer: Viewer) -> dict[str, Any]:
     """{state, since, reasons, held}: state and since null before the first look; held counts jobs within sight by their reason."""
     found = balance.current()
     held = ForgeJob.objects.filter(within_sight(viewer, "remedy__repository"), state=ForgeJobState.PENDING)
-    by_reason = held.exclude(held="").order_by().values_list("held").annotate(n=Count("pk"))
+    by_reason = held.exclude(held="").order_by().values_list("held").annotate(n=Count("*"))
     return {
         "state": found.state if found else None,
         "since": found.since.isoformat() if found else None,
