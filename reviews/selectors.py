@@ -19,6 +19,7 @@ from django.db.models import (
     QuerySet,
     Subquery,
     TextField,
+    prefetch_related_objects,
 )
 from django.db.models.functions import Cast, JSONObject
 from django.db.models.lookups import Contains
@@ -257,11 +258,8 @@ def review_by_id(viewer: Viewer, pk: UUID | str) -> Review | None:
 def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
     """Adds what a review page shows, in a constant number of queries."""
     wargames = Wargame.objects.prefetch_related("runs", "orders")
-    asked = Question.objects.filter(settled_at__isnull=True).order_by("asked_at", "pk")
     items = ReviewItem.objects.select_related("apv__group").prefetch_related(
-        Prefetch("wargame", queryset=wargames),
-        "apv__group__advisories",
-        Prefetch("apv__questions", queryset=asked, to_attr="open_questions"),
+        Prefetch("wargame", queryset=wargames), "apv__group__advisories"
     )
     return rows.select_related("repository", "remedy__aftermath", "apv", "claimed_by").prefetch_related(
         Prefetch("items", queryset=items.order_by("apv__priority", "apv__apv_code")),
@@ -269,6 +267,13 @@ def with_everything(rows: QuerySet[Review]) -> QuerySet[Review]:
         "comments__author",
         "remedy__jobs",
     )
+
+
+def add_open_questions(review: Review) -> None:
+    """Gives each APV the round holds for its ``open_questions``, the oldest first, in one query."""
+    asked = Question.objects.filter(settled_at__isnull=True).order_by("asked_at", "pk")
+    apvs_of_round = [item.apv for item in review.items.all()]
+    prefetch_related_objects(apvs_of_round, Prefetch("questions", queryset=asked, to_attr="open_questions"))
 
 
 def decisions(viewer: Viewer) -> QuerySet[Decision]:

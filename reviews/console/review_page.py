@@ -62,6 +62,7 @@ def found(request: HttpRequest, pk: str) -> Review:
         review = None
     if review is None:
         raise Http404
+    selectors.add_open_questions(review)
     return review
 
 

@@ -19,6 +19,7 @@ from immune import archive
 from immune.archive import read_upload
 from immune.inventory import Unreadable
 from immune.reading import Reading
+from tests.archives import tarred
 
 FILES = {
     "app/requirements.txt": b"-r more/base.in\nidna==3.6\n",
@@ -34,18 +35,6 @@ def zipped(files: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) 
     with zipfile.ZipFile(made, "w", compression) as out:
         for name, data in files.items():
             out.writestr(name, data)
-    return made.getvalue()
-
-
-def tarred(files: dict[str, bytes], *more: tarfile.TarInfo) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as out:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            out.addfile(entry, io.BytesIO(data))
-        for entry in more:
-            out.addfile(entry)
     return made.getvalue()
 
 

@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+from tests.archives import tarred
 from wargaming.archives import MAX_ARCHIVE_BYTES, files_in
 from wargaming.errors import ScenarioRefused
 from wargaming.scenarios import MAX_FILE_BYTES, MAX_FILES
@@ -25,18 +26,6 @@ def zipped(files: dict[str, bytes], **attributes: int) -> bytes:
             for key, value in attributes.items():
                 setattr(entry, key, value)
             archive.writestr(entry, content)
-    return out.getvalue()
-
-
-def tarred(files: dict[str, bytes], *more: tarfile.TarInfo) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-        for entry in more:
-            archive.addfile(entry)
     return out.getvalue()
 
 
