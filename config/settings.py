@@ -133,6 +133,8 @@ def _database() -> dict[str, Any]:
         return found
     found = dict(dj_database_url.parse(ENV["DATABASE_URL"]))
     found.setdefault("OPTIONS", {})
+    # A connection the server has forgotten, as after its restart, is replaced when it is taken from the pool and not found out by a query.
+    found["CONN_HEALTH_CHECKS"] = True
     found["OPTIONS"]["pool"] = {"min_size": 0, "max_size": ENV["DATABASE_POOL_SIZE"], "timeout": 10}
     return found
 

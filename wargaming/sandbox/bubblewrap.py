@@ -298,7 +298,8 @@ class _BubblewrapWatch:
                     yield document
 
     def look(self, limits: Limits) -> Sample | None:
-        self._listen()
+        if self._init is None:
+            self._listen()
         if not self._is_in_place():
             return None
         proc = f"/proc/{self._init}/root/proc"
