@@ -3,19 +3,20 @@
     python -m bench.api [--apvs 20000] [--requests 600] [--clients 50] [--only WORD …] [--format json]
 
 Each pair is asked in alternating slices, so that a busy machine touches both sides. ``--apvs 1000000`` is the long form. The clients
-are threads of one process, so their own cost is in both sides of every ratio.
+are one process on the same machine, so their own cost is in both sides of every ratio.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,36 +66,51 @@ def serving() -> Iterator[int]:
         server.wait(30)
 
 
-def ask(port: int, clients: int, calls: list[tuple[str, str, dict[str, Any] | None]], token: str) -> list[float]:
-    """Sends the calls over ``clients`` keep-alive connections; seconds of each. Raises RuntimeError for any refusal."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    waiting, taken, failed = iter(calls), [], []
-    lock = threading.Lock()
+Call = tuple[str, str, dict[str, Any] | None]
 
-    def client() -> None:
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        while True:
-            with lock:
-                call = next(waiting, None)
-            if call is None or failed:
-                return
-            method, path, body = call
-            started = time.perf_counter()
-            link.request(method, path, json.dumps(body) if body else None, headers)
-            answer = link.getresponse()
-            said = answer.read()
-            taken.append(time.perf_counter() - started)
-            if answer.status not in (200, 201):
-                failed.append((path, answer.status, said[:300]))
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise RuntimeError(f"refused: {failed[0]}")
-    return taken
+class Clients:
+    """Keep-alive connections that live as long as the run, all served by one thread: fifty threads of Python would wait for each other
+    and count that as the server's time."""
+
+    def __init__(self, port: int, clients: int, token: str) -> None:
+        self._port, self._token = port, token
+        self._links: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._clients = clients
+        self._loop = asyncio.new_event_loop()
+
+    def __len__(self) -> int:
+        return self._clients
+
+    def ask(self, calls: list[Call]) -> list[float]:
+        """Sends the calls over all connections; seconds of each. Raises RuntimeError for any refusal."""
+        return self._loop.run_until_complete(self._ask(calls))
+
+    async def _ask(self, calls: list[Call]) -> list[float]:
+        # The server ends those that rested for its keepalive's length, as some do while the last of a slice are answered.
+        self._links = [link for link in self._links if not link[0].at_eof()]
+        while len(self._links) < self._clients:
+            self._links.append(await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20))
+        waiting, taken = iter([(path, self._written(*call)) for call in calls for path in [call[1]]]), []
+
+        async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for path, written in waiting:
+                started = time.perf_counter()
+                writer.write(written)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head)[1])  # type: ignore[index]
+                said = await reader.readexactly(length)
+                taken.append(time.perf_counter() - started)
+                if head[9:12] not in (b"200", b"201"):
+                    raise RuntimeError(f"refused: {path} {head[9:12]!r} {said[:300]!r}")
+
+        await asyncio.gather(*(client(*link) for link in self._links))
+        return taken
+
+    def _written(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+        said = json.dumps(body).encode() if body else b""
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said
 
 
 def figures(seconds: list[float]) -> dict[str, float]:
@@ -102,9 +118,7 @@ def figures(seconds: list[float]) -> dict[str, float]:
     return {"median_ms": statistics.median(ordered) * 1000, "p95_ms": ordered[int(len(ordered) * 0.95)] * 1000}
 
 
-def measure(
-    port: int, token: str, codes: list[str], requests: int, clients: int, chosen: list[str]
-) -> list[dict[str, Any]]:
+def measure(clients: Clients, codes: list[str], requests: int, chosen: list[str]) -> list[dict[str, Any]]:
     from bench import api_rows  # noqa: PLC0415
 
     def decision(path: str) -> tuple[str, str, dict[str, Any]]:
@@ -132,13 +146,11 @@ def measure(
     for name, ours, bare, ceiling in pairs:
         sides: dict[str, list[float]] = {"ours": [], "bare": []}
         for call in (ours, bare):
-            ask(
-                port, clients, [call() for _ in range(clients)], token
-            )  # connections, plans and pools are warm after this
+            clients.ask([call() for _ in range(len(clients))])  # connections, plans and pools are warm after this
         for number in range(SLICES):
             order = [("ours", ours), ("bare", bare)]
             for side, call in order if number % 2 else reversed(order):
-                sides[side] += ask(port, clients, [call() for _ in range(requests // SLICES)], token)
+                sides[side] += clients.ask([call() for _ in range(requests // SLICES)])
         one, other = figures(sides["ours"]), figures(sides["bare"])
         found.append(
             {
@@ -173,7 +185,7 @@ def main() -> int:
             needed = min(chosen.apvs, 2 * (chosen.requests + chosen.clients))
             token, codes = fill(chosen.apvs, needed)
             with serving() as port:
-                found = measure(port, token, codes, chosen.requests, chosen.clients, chosen.only)
+                found = measure(Clients(port, chosen.clients, token), codes, chosen.requests, chosen.only)
     finally:
         leases.end_run()
     if chosen.format == "json":
