@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from functools import cache
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from django.db.models import (
     QuerySet,
     Subquery,
     TextField,
+    Value,
     prefetch_related_objects,
 )
 from django.db.models.functions import Cast, JSONObject
@@ -80,21 +80,16 @@ def _latest_round(column: Any) -> QuerySet[Any]:
 
 
 def apv_list(viewer: Viewer, wanted: Q) -> QuerySet[APV]:
-    """The APVs in sight that are wanted, for a list that takes columns and makes no objects (``APV_ROW``).
+    """The APVs in sight that are wanted, for a list that takes columns and makes no objects.
 
     ``round`` is the latest review round about it, id and state in one look; ``versions_text`` its versions as JSON.
     """
-    return _listed().filter(within_sight(viewer), wanted)
-
-
-@cache
-def _listed() -> QuerySet[APV]:
-    """What a list shows, of all APVs. Made once and narrowed by each request: making it is dearer than narrowing it."""
-    return APV.objects.annotate(
+    rows = APV.objects.annotate(
         questioned=questions.is_asked(),
         round=Subquery(_latest_round(JSONObject(id="pk", state="state"))),
         versions_text=Cast("versions", TextField()),
     )
+    return rows.filter(within_sight(viewer), wanted)
 
 
 def apv_by_code(viewer: Viewer, code: str) -> APV | None:
@@ -221,9 +216,9 @@ def signals_shown(apv: APV) -> dict[str, Any]:
     }
 
 
-def matching(text: str) -> Q:
-    """The APVs a person means by a part of a code, CVE, advisory or package name."""
-    return Q(Contains(SearchedText(), text.upper()))
+def matching(upper: str | Value) -> Q:
+    """The APVs a person means by a part of a code, CVE, advisory or package name, given in capitals."""
+    return Q(Contains(SearchedText(), upper))
 
 
 class SearchedText(Func):
@@ -292,10 +287,10 @@ def decision_history(viewer: Viewer, apv: APV) -> QuerySet[Decision]:
     return decisions(viewer).filter(review__in=items.values("review"))
 
 
-def overdue() -> Q:
+def overdue(now: datetime | Value) -> Q:
     """APVs past their due time that nobody has settled or set aside."""
     settled = (APVStatus.RESOLVED, APVStatus.WITHDRAWN, APVStatus.MERGED, APVStatus.SUPPRESSED)
-    return Q(due_at__lt=timezone.now()) & ~Q(status__in=settled)
+    return Q(due_at__lt=now) & ~Q(status__in=settled)
 
 
 def by_severity(rows: QuerySet[APV]) -> QuerySet[APV]:

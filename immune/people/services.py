@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import cache
 
 from django.contrib.auth.password_validation import validate_password
-from django.db.models import QuerySet, Value
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model, Value
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from immune.events.actors import Actor
 from immune.events.log import act
 from immune.models import Account, ApiToken, Repository, Role, Team
 from immune.people.selectors import RIGHTS, SCOPES, Viewer
+from immune.prepared import Prepared, slot
 
 TOKEN_MARK = "imm"  # noqa: S105 - begins every token, so that secret scanners can know it
 LONGEST_LIFE = timedelta(days=366)
@@ -183,20 +185,38 @@ def token_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _in_order(model: type[Model], names: set[str]) -> list[str]:
+    """As ``Model.from_db`` wants them: in the order of the model's columns."""
+    return [column.attname for column in model._meta.concrete_fields if column.attname in names]
+
+
+# What requests look at of a token and its account; the password's digest is not among them.
+_OF_TOKEN = _in_order(ApiToken, {"id", "account_id", "scopes", "expires_at", "last_used_at"})
+_OF_ACCOUNT = _in_order(
+    Account,
+    {"id", "username", "first_name", "last_name", "email", "role", "is_active", "is_staff", "is_superuser"},
+)
+
+
 @cache
-def _usable_tokens() -> QuerySet[ApiToken]:
-    """Made once and narrowed by every request that brings a token; without what no request looks at, the password's digest first."""
-    person = ("username", "first_name", "last_name", "email", "role", "is_active", "is_staff", "is_superuser")
-    rows = ApiToken.objects.filter(revoked_at__isnull=True, account__is_active=True).select_related("account")
-    return rows.only("scopes", "expires_at", "last_used_at", *(f"account__{name}" for name in person))
+def _valid_token() -> Prepared:
+    digest, ends = (ApiToken._meta.get_field(name) for name in ("digest", "expires_at"))
+    rows = ApiToken.objects.filter(
+        digest=slot("digest", digest),
+        expires_at__gt=slot("now", ends),
+        revoked_at__isnull=True,
+        account__is_active=True,
+    )
+    return Prepared(rows.values_list(*_OF_TOKEN, *(f"account__{name}" for name in _OF_ACCOUNT)))
 
 
 def find_token(text: str) -> ApiToken | None:
     """The valid token with this text: not revoked, not expired, its account active. Notes its use at most once a minute."""
     now = timezone.now()
-    # There is one with a digest at most, so nothing is put in order.
-    found = list(_usable_tokens().filter(digest=token_digest(text), expires_at__gt=now))
-    token = found[0] if found else None
+    token = None
+    for row in _valid_token().rows(digest=token_digest(text), now=now):  # one at the most
+        token = ApiToken.from_db(DEFAULT_DB_ALIAS, _OF_TOKEN, row[: len(_OF_TOKEN)])
+        token.account = Account.from_db(DEFAULT_DB_ALIAS, _OF_ACCOUNT, row[len(_OF_TOKEN) :])
     if token is not None and (token.last_used_at is None or now - token.last_used_at > timedelta(minutes=1)):
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token

@@ -53,9 +53,21 @@ def page(
     ``value`` reads a column off a row, for rows that are no objects.
     """
     size = limit(request)
-    if text := request.query_params.get("cursor"):
-        rows = rows.filter(order.after(_read(text, rows.model, order)))
-    found = list(rows.order_by(*order.columns)[: size + 1])
+    if (seen := last_seen(request, rows.model, order)) is not None:
+        rows = rows.filter(order.after(seen))
+    return cut(list(rows.order_by(*order.columns)[: size + 1]), size, order, value)
+
+
+def last_seen(request: Request, model: type[Model], order: Order) -> list[Any] | None:
+    """The values of the order's columns in the last row of the page before. Raises ValidationError for a bad cursor."""
+    text = request.query_params.get("cursor")
+    return _read(text, model, order) if text else None
+
+
+def cut(
+    found: list[Any], size: int, order: Order, value: Callable[[Any, str], Any] = getattr
+) -> tuple[list[Any], str | None]:
+    """A page of what was found and the cursor of the next one; one row more than the page holds was asked for."""
     if len(found) <= size:
         return found, None
     last = found[size - 1]
@@ -93,7 +105,7 @@ def _read(text: str, model: type[Model], order: Order) -> list[Any]:
 
 def _value(model: type[Model], column: str, part: Any) -> Any:
     """One value in the type of its column, so that a forged cursor is refused here and not by the database."""
-    kind = _field(model, column.removeprefix("-"))
+    kind = field_of(model, column.removeprefix("-"))
     if isinstance(kind, IntegerField):
         if not isinstance(part, int) or not -(2**31) <= part < 2**31:
             raise ValueError("not a number of this column")
@@ -108,7 +120,8 @@ def _value(model: type[Model], column: str, part: Any) -> Any:
     return kind.to_python(part)
 
 
-def _field(model: type[Model], name: str) -> Field[Any, Any]:
+def field_of(model: type[Model], name: str) -> Field[Any, Any]:
+    """The column a list is ordered by. Raises ValueError for what is none."""
     try:
         found = model._meta.get_field(name)
     except FieldDoesNotExist:

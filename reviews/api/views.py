@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
@@ -15,38 +13,14 @@ from rest_framework.response import Response
 from immune import questions
 from immune.events.actors import Actor
 from immune.models import APV
-from immune.models.advisories import Severity
-from immune.models.apvs import APVStatus, Priority, Verdict
-from immune.people.selectors import visible_repositories
 from reviews import selectors, services
-from reviews.api import rows, shapes
+from reviews.api import listing, rows, shapes
 from reviews.api.access import account, viewer
-from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, flag, given, named, only, text_parameter, valid
+from reviews.api.base import ERRORS, PAGING, WRITE_ERRORS, View, named, only, text_parameter, valid
 from reviews.api.pages import Order, page
 from reviews.decisions import Asked, Suppression
 from reviews.live.figures import shown_balance
 from reviews.models import Decision, Review
-
-# Name of the filter → the column, and what may be asked for (None: any text).
-FILTERS: dict[str, tuple[str, list[str] | None]] = {
-    "severity": ("severity", Severity.values),
-    "priority": ("priority", Priority.values),
-    "strategy": ("patch_strategy", None),
-    "verdict": ("wargame_verdict", Verdict.values),
-    "status": ("status", APVStatus.values),
-    "package": ("package_name", None),
-    "repository": ("repository", None),
-}
-ORDERS = {
-    "priority": Order(("priority", "due_at", "id")),
-    "severity": Order(("severity_rank", "due_at", "id")),
-    "due_at": Order(("due_at", "id")),
-    "-due_at": Order(("-due_at", "-id")),
-    "created_at": Order(("created_at", "id")),
-    "-created_at": Order(("-created_at", "-id")),
-    "updated_at": Order(("updated_at", "id")),
-    "-updated_at": Order(("-updated_at", "-id")),
-}
 
 
 class Reviews(View):
@@ -58,52 +32,18 @@ class Reviews(View):
             *PAGING,
             *(
                 OpenApiParameter(name, str, enum=choices) if choices else text_parameter(name)
-                for name, (_, choices) in FILTERS.items()
+                for name, (_, choices) in listing.FILTERS.items()
             ),
             text_parameter("assignee", "account name of who holds a claim on it, or `me`"),
             OpenApiParameter("overdue", bool, description="whether it is past due and not settled"),
             OpenApiParameter("questioned", bool, description="whether a question to people about it is open"),
             text_parameter("search", "part of a code, CVE, advisory or package"),
-            OpenApiParameter("ordering", str, enum=list(ORDERS)),
+            OpenApiParameter("ordering", str, enum=list(listing.ORDERS)),
         ],
         responses={200: shapes.ReviewPage, **ERRORS},
     )
     def get(self, request: Request) -> HttpResponse:
-        found, order = _filtered(request)
-        asked = rows.columns(order.columns)
-        items, following = page(request, found.values_list(*asked), order, rows.reader(asked))
-        return rows.answer(items, asked, following)
-
-
-def _filtered(request: Request) -> tuple[QuerySet[APV], Order]:
-    only(request, *FILTERS, "assignee", "overdue", "questioned", "search", "ordering", "limit", "cursor")
-    wanted = Q()
-    for name, (column, choices) in FILTERS.items():
-        if (value := given(request, name, choices)) is not None:
-            wanted &= Q(**{column: _repository(request, value) if name == "repository" else value})
-    if "status" not in request.query_params:
-        # Folded into an elder one, which the list shows.
-        wanted &= ~Q(status=APVStatus.MERGED)
-    if (assignee := given(request, "assignee")) is not None:
-        name = account(request).username if assignee == "me" else assignee
-        held = Review.objects.filter(
-            items__apv=OuterRef("pk"), claimed_by__username=name, state="claimed", claimed_until__gt=timezone.now()
-        )
-        wanted &= Q(Exists(held))
-    if (overdue := flag(request, "overdue")) is not None:
-        wanted &= selectors.overdue() if overdue else ~selectors.overdue()
-    if (questioned := flag(request, "questioned")) is not None:
-        wanted &= Q(questioned=questioned)
-    if (search := given(request, "search")) is not None:
-        wanted &= selectors.matching(search)
-    ordering = given(request, "ordering", ORDERS) or "priority"
-    found = selectors.apv_list(viewer(request), wanted)
-    return (selectors.by_severity(found) if ordering == "severity" else found), ORDERS[ordering]
-
-
-def _repository(request: Request, name: str) -> Subquery:
-    """The id of the repository of this name in sight. By it the list is read off an index; joined by its name it would be sorted."""
-    return Subquery(visible_repositories(viewer(request)).filter(name=name).values("pk")[:1])
+        return rows.answer(*listing.page(request))
 
 
 class Stats(View):

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
 
 from bench import api_rows
 from immune.models import Account
-from reviews.api import rows, views
+from reviews.api import listing
 
 pytestmark = [
     pytest.mark.both_databases,
@@ -27,11 +28,11 @@ def plans(db: None) -> dict[str, list[dict[str, Any]]]:
     for name, query in api_rows.LISTS:
         request = Request(RequestFactory().get(f"/hitl/reviews/?{query}"))
         request.user, request.auth = Account.objects.get(username="bench"), None
-        listed, order = views._filtered(request)
-        page = listed.values_list(*rows.columns(order.columns)).order_by(*order.columns)[:51]
-        text, given = page.query.sql_with_params()
+        with CaptureQueriesContext(connection) as sent:
+            listing.page(request)
+        (statement,) = (query["sql"] for query in sent if "apv_reviews" in query["sql"])
         with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", given)
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
             found[name] = nodes(cursor.fetchone()[0][0]["Plan"])
     return found
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from immune.models import APV
 from immune.models.apvs import APVStatus
-from reviews.api import shapes
+from reviews.api import listing, shapes
 from reviews.models import Review
 from tests.reviews import cast as made
 from tests.reviews.api.conftest import Api, code_of, problem, session
@@ -82,6 +82,7 @@ def mixed(cast: Cast) -> dict[str, str]:
     return {"proved": code_of(proved), "low": low.apv_code, "done": done.apv_code, "unknown": unknown.apv_code}
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
@@ -124,6 +125,61 @@ def test_the_list_is_narrowed_and_ordered(
             break
         cursor = {"cursor": following}
     assert found == [mixed[name] for name in expected]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("severity", "LOW", "HIGH"),
+        ("priority", "P4", "P2"),
+        ("strategy", "version_bump", "replace"),
+        ("verdict", "INCONCLUSIVE", "PATCH_EFFECTIVE"),
+        ("status", "open", "failed"),
+        ("package", "flask", "click"),
+        ("repository", "demo/ours", "demo/theirs"),
+        ("search", "flas", "clic"),
+        ("assignee", "rita", "otto"),
+    ],
+)
+def test_one_question_is_written_once_and_asked_by_each_with_values_and_sight_of_their_own(
+    cast: Cast, rita: Api, otto: Api, name: str, first: str, second: str
+) -> None:
+    """Two teams hold the same two rows each; whoever asks, and with what, never gets what another asked for."""
+    found = {}
+    for owner, team, place in ((rita, cast.team, "demo/ours"), (otto, cast.other_team, "demo/theirs")):
+        repository = made.repository(place)
+        team.repositories.add(repository)
+        for severity, priority, strategy, verdict, status, package in (
+            ("LOW", "P4", "version_bump", "INCONCLUSIVE", "open", "flask"),
+            ("HIGH", "P2", "replace", "PATCH_EFFECTIVE", "failed", "click"),
+        ):
+            advisory = made.advisory(f"GHSA-{place}-{package}", severity=severity)
+            row = made.apv(
+                repository,
+                advisory,
+                package=package,
+                priority=priority,
+                patch_strategy=strategy,
+                wargame_verdict=verdict,
+                status=status,
+            )
+            found[owner is rita, package] = row.apv_code
+
+    def expected(asks_rita: bool, value: str) -> set[str]:
+        if name == "assignee":
+            return set()
+        if name == "repository":
+            own = "demo/ours" if asks_rita else "demo/theirs"
+            return {code for (of_rita, _), code in found.items() if of_rita == asks_rita and value == own}
+        return {found[asks_rita, "flask" if value == first else "click"]}
+
+    rita.get(LIST, **{name: first})
+    written = listing._query.cache_info().misses
+    for value in (first, second, first):
+        assert set(codes(rita.get(LIST, **{name: value}))) == expected(True, value)
+        assert set(codes(otto.get(LIST, **{name: value}))) == expected(False, value)
+    assert listing._query.cache_info().misses == written
 
 
 def test_what_somebody_claimed_is_found_by_their_name_until_the_claim_runs_out(cast: Cast, rita: Api, sol: Api) -> None:
