@@ -46,11 +46,13 @@ def fill(apvs: int, open_rounds: int) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def serving() -> Iterator[int]:
+def serving(clients: int) -> Iterator[int]:
     port = free_port()
+    # Whichever of the two processes wakes first would take all connections and keep them, and the other rest.
+    shared = {"WEB_WORKERS": "2", "GUNICORN_CMD_ARGS": f"--worker-connections {clients // 2 + 3}"}
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "bench.api_server:application"]
     server = subprocess.Popen(
-        command, cwd=environment.ROOT, env={**os.environ, "WEB_HOST": "127.0.0.1", "WEB_PORT": str(port)}
+        command, cwd=environment.ROOT, env={**os.environ, **shared, "WEB_HOST": "127.0.0.1", "WEB_PORT": str(port)}
     )
     try:
         for _ in range(600):
@@ -87,25 +89,37 @@ class Clients:
         return self._loop.run_until_complete(self._ask(calls))
 
     async def _ask(self, calls: list[Call]) -> list[float]:
-        # The server ends those that rested for its keepalive's length, as some do while the last of a slice are answered.
-        self._links = [link for link in self._links if not link[0].at_eof()]
         while len(self._links) < self._clients:
-            self._links.append(await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20))
+            self._links.append(await self._opened())
         waiting, taken = iter([(path, self._written(*call)) for call in calls for path in [call[1]]]), []
 
-        async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def client(number: int) -> None:
             for path, written in waiting:
                 started = time.perf_counter()
+                status, said = await self._answer(number, written)
+                taken.append(time.perf_counter() - started)
+                if status not in (b"200", b"201"):
+                    raise RuntimeError(f"refused: {path} {status!r} {said[:300]!r}")
+
+        await asyncio.gather(*(client(number) for number in range(self._clients)))
+        return taken
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+
+    async def _answer(self, number: int, written: bytes) -> tuple[bytes, bytes]:
+        while True:
+            reader, writer = self._links[number]
+            try:
                 writer.write(written)
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head)[1])  # type: ignore[index]
-                said = await reader.readexactly(length)
-                taken.append(time.perf_counter() - started)
-                if head[9:12] not in (b"200", b"201"):
-                    raise RuntimeError(f"refused: {path} {head[9:12]!r} {said[:300]!r}")
-
-        await asyncio.gather(*(client(*link) for link in self._links))
-        return taken
+                break
+            except (asyncio.IncompleteReadError, ConnectionError):
+                # It had rested for the server's keepalive, or a server process that served its share was replaced.
+                writer.close()
+                self._links[number] = await self._opened()
+        length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head)[1])  # type: ignore[index]
+        return head[9:12], await reader.readexactly(length)
 
     def _written(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         said = json.dumps(body).encode() if body else b""
@@ -184,7 +198,7 @@ def main() -> int:
             django.setup()
             needed = min(chosen.apvs, 2 * (chosen.requests + chosen.clients))
             token, codes = fill(chosen.apvs, needed)
-            with serving() as port:
+            with serving(chosen.clients) as port:
                 found = measure(Clients(port, chosen.clients, token), codes, chosen.requests, chosen.only)
     finally:
         leases.end_run()
