@@ -163,6 +163,8 @@ def _submit(actor: Actor, viewer: Viewer, stream: Readable, about: dict[str, Any
 
 def _create(viewer: Viewer, about: dict[str, Any], size: int, requested_by: Account | None) -> Job:
     if requested_by is not None:
+        # One of an account's requests after the other: each counts those that came before it.
+        Account.objects.select_for_update(no_key=True).get(pk=requested_by.pk)
         waiting = Job.objects.filter(requested_by=requested_by, state__in=(JobState.PENDING, JobState.RUNNING))
         if waiting.count() >= MAX_WAITING:
             raise TooManyWaiting(
