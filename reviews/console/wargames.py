@@ -17,6 +17,7 @@ from immune.people.selectors import Viewer, within_sight
 from reviews.console import untrusted
 from reviews.console.base import Button, Fact, ReadOnlyAdmin, Section, account, allowed, back, badge, report, to, viewer
 from reviews.console.queue import share_bar
+from reviews.console.said import translated
 from reviews.templatetags.console import shown_line
 from wargaming import orders
 from wargaming.errors import OrderNotAllowed, OrderRefused
@@ -103,7 +104,7 @@ class WargameAdmin(ReadOnlyAdmin):
                     Fact(_("verdict"), row.get_verdict_display()),
                     Fact(_("confidence"), share_bar(row.confidence), "html"),
                     Fact(_("reason"), row.reason),
-                    Fact(_("explanation"), row.explanation, "text"),
+                    Fact(_("explanation"), translated(row.explanation), "text"),
                     Fact("APV", row.apv.apv_code, "link", to("immune_apv", row.apv_id)),
                     Fact(_("remedy"), row.remedy, "link", to("immune_remedy", row.remedy_id)),
                     Fact(_("base"), row.base_commit),

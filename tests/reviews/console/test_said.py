@@ -20,7 +20,10 @@ from reviews.policy.conditions import CHOICES
 from reviews.policy.facts import BUMPS, REACHABILITIES, SEVERITIES, WEAKEST_FIRST
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
+from wargaming.concluding import read_run
 from wargaming.confidence import Grounds, Reachability, factors
+from wargaming.models import Wargame
+from wargaming.sandbox.base import Ending, Limits, RunResult, Usage
 from wargaming.verdict import Outcome as Verdicts
 from wargaming.verdict import OwnTests
 
@@ -137,6 +140,36 @@ def test_no_ground_of_a_confidence_is_left_in_english(grounds: Grounds) -> None:
             assert "app/web.py" not in factor.why or "(app/web.py)" in word(factor.why)
 
 
+RUNS = st.builds(
+    RunResult,
+    ending=st.sampled_from(Ending),
+    exit_code=st.sampled_from((0, 1, 70)),
+    signal=st.sampled_from((6, 9)),
+    last_line=st.sampled_from(("", "REPRODUCED", "it's 'odd'")),
+    stdout_head=st.just(""),
+    stdout_tail=st.just(""),
+    stderr_tail=st.just(""),
+    stdout_zlib=st.just(b""),
+    stderr_zlib=st.just(b""),
+    output_bytes=st.just(0),
+    seconds=st.just(1.0),
+    usage=st.just(Usage()),
+    limits=st.just(Limits()),
+    limit_hits=st.sampled_from(((), ("memory", "disk"))),
+    driver=st.just("bubblewrap"),
+    detail=st.just("bwrap: no such file"),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(RUNS, st.sampled_from(("control", "reproduce")), st.sampled_from(("before", "after")))
+def test_why_a_run_could_not_tell_is_not_left_in_english(run: RunResult, step: str, phase: str) -> None:
+    _, why = read_run(step, run)
+    with translation.override("pt-br"):
+        assert not why or translated(why) != why
+        assert not why or translated(f"{step} {phase}: {why}").endswith(translated(why))
+
+
 def test_each_outcome_has_a_word_and_what_is_none_stays() -> None:
     assert {*map(str, Verdicts), *map(str, OwnTests)} <= {*WORDS}
     assert [word(text) for text in ("present", "<b>", "", "bubblewrap (x)")] == [
@@ -165,9 +198,11 @@ def test_the_review_page_is_read_in_portuguese_and_shows_what_it_cannot_translat
     Review.objects.filter(pk=review.pk).update(
         recommendation_reasons=["It is a major upgrade; read the release notes.", "<b>Something of another time"]
     )
+    Wargame.objects.update(explanation="reproduce before: ended at its limit: wall_time")
     client = signed_in(cast.rita)
     client.post("/i18n/setlang/", {"language": "pt-br", "next": "/admin/"})
     page = client.get(f"/admin/reviews/review/{review.pk}/change/").content.decode()
     assert "É uma atualização maior; leia as notas da versão." in page
     assert "Os wargames terminaram." in page
+    assert "reprodução antes: terminado no seu limite: wall_time" in page
     assert "&lt;b&gt;Something of another time" in page
