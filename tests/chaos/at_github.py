@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from tests.github_server import FaultPlan, GitHubServer, Repository
 BOT, TOKEN, SECRET = "immune-bot", "bot-token", "a secret of the game's own"
 # On every single call, and one action is several: more of them and a job would be given up before it came through.
 RATE = 0.1
+# Requests a window and its length in seconds: some three quarters of what is asked, so that an account's limit is met again and again.
+LIMIT, WINDOW_S = 1000, 120
 _MARKER = re.compile(r"<!-- immune:1:[^>]*-->\s*\Z")
 
 
@@ -26,6 +29,8 @@ _MARKER = re.compile(r"<!-- immune:1:[^>]*-->\s*\Z")
 def github(folder: Path, seed: int) -> Iterator[GitHubServer]:
     with GitHubServer(folder / "github", faults=FaultPlan(rate=RATE, seed=seed), tls=True) as server:
         server.world.account(BOT, TOKEN)
+        server.limit, server.window_s = LIMIT, WINDOW_S
+        server.reset_at = int(time.time()) + WINDOW_S
         yield server
 
 

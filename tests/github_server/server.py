@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,9 +46,10 @@ class GitHubServer:
         self.requests: list[tuple[str, str, int]] = []
         self.moved: dict[str, str] = {}
         self.hooks = Hooks()
-        self.limit = 5000
+        self.limit, self.window_s = 5000, 3600
         self.remaining: dict[str, int] = {}
-        self.reset_at = int(time.time()) + 3600
+        self.now: Callable[[], float] = time.time
+        self.reset_at = int(self.now()) + self.window_s
         self.stopping = threading.Event()
         server = self
 
@@ -127,6 +129,9 @@ class GitHubServer:
         return caller
 
     def _limits(self, caller: Account) -> dict[str, str]:
+        if self.now() >= self.reset_at:
+            self.remaining.clear()
+            self.reset_at = int(self.now()) + self.window_s
         left = self.remaining.get(caller.login, self.limit)
         headers = {
             "X-RateLimit-Limit": str(self.limit),

@@ -151,6 +151,7 @@ def test_a_secondary_limit_without_a_time_is_waited_out_longer_each_time_up_to_a
 
 
 def test_a_used_up_hour_is_waited_for_and_not_slept_through(github, forge, clock):
+    github.server.now = lambda: clock().timestamp()
     github.server.reset_at = int(clock().timestamp()) + 600
     github.server.remaining["immune-bot"] = 0
     before = time.monotonic()
@@ -158,6 +159,8 @@ def test_a_used_up_hour_is_waited_for_and_not_slept_through(github, forge, clock
     assert time.monotonic() - before < 5
     assert answer.reason is Failure.RATE_LIMITED
     assert timedelta(seconds=600) <= answer.retry_at - clock() <= timedelta(seconds=610)
+    clock.time = answer.retry_at
+    assert isinstance(forge.read_default_branch(), Done)
 
 
 def test_what_has_not_changed_is_read_again_for_nothing(github, forge):
