@@ -34,7 +34,12 @@ from immune.suppression.services import suppress_apv
 from immune.transitions import move_apv, move_remedy
 
 LONGEST_WAIT = timedelta(minutes=15)
-LONGEST_QUEUE = timedelta(hours=12)  # then a person has to look at the merge queue
+# How long being told to wait is no attempt that failed; then a person has to look at the merge queue, or at who uses the account up.
+PATIENCE = {
+    base.Failure.PENDING: timedelta(hours=12),
+    base.Failure.RATE_LIMITED: timedelta(hours=24),
+    base.Failure.SECONDARY_RATE_LIMITED: timedelta(hours=24),
+}
 MOST_QUEUE_ENTRIES = 3  # put out as often, its checks do not pass on top of the others: a person has to look
 STALE = "stale"
 TEAM = "team:"
@@ -60,8 +65,8 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
         answer = error.answer
     if lost.is_set():
         raise claims.LostClaim(f"forge job {job.pk} was taken over")
-    if isinstance(answer, Failed) and _is_queued(job, answer):
-        # GitHub has it in its merge queue and works: that is no attempt that failed. Never back to none: it has begun.
+    if isinstance(answer, Failed) and _is_told_to_wait(job, answer):
+        # By GitHub's merge queue or its limits. Never back to none: it has begun.
         wait = (answer.retry_at or timezone.now()) - timezone.now()
         changes: dict[str, Any] = {"attempts": max(1, job.attempts - 1), "last_error": answer.message}
         if answer.detail == base.ENTERED_QUEUE:
@@ -74,8 +79,8 @@ def run(job: ForgeJob, lost: threading.Event) -> None:
         admission.settle()  # what ended may have left a place
 
 
-def _is_queued(job: ForgeJob, answer: Failed) -> bool:
-    return answer.reason is base.Failure.PENDING and timezone.now() - job.created_at < LONGEST_QUEUE
+def _is_told_to_wait(job: ForgeJob, answer: Failed) -> bool:
+    return timezone.now() - job.created_at < PATIENCE.get(answer.reason, timedelta(0))
 
 
 def _attempt(job: ForgeJob, remedy: Remedy, forge: Forge) -> Answer[Any]:
