@@ -242,7 +242,7 @@ def chips(request: HttpRequest) -> dict[str, Any]:
         overdue=Count("pk", filter=Q(due_at__lt=now)),
         p1=Count("pk", filter=Q(priority=Priority.P1)),
         proved=Count("pk", filter=Q(weakest_verdict=Verdict.PATCH_EFFECTIVE)),
-        unsure=Count("pk", filter=Q(weakest_verdict__in=("", Verdict.INCONCLUSIVE))),
+        unsure=Count("pk", filter=Q(weakest_verdict=Verdict.INCONCLUSIVE)),
         escalated=Count("pk", filter=Q(escalated_at__isnull=False)),
     )
     offered = (

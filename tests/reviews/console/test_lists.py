@@ -16,8 +16,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from immune.events.actors import SYSTEM
+from immune.events.log import act
 from immune.models import Account, Advisory, ApiToken, Delivery, Event, Job, Repository, Role, Scan, Team
 from immune.people.selectors import EVERYTHING
+from reviews import rounds
 from reviews.console.base import ReadOnlyAdmin
 from reviews.models import Campaign, ReflexRule, Review, Rule
 from reviews.notices.models import Notice, NoticeChannel
@@ -295,3 +298,16 @@ def seed_everything(cast: Cast, signed_in: SignedIn) -> None:
     campaign.items.create(review=review, seen_version=1, state="shown")
     channel = NoticeChannel.objects.create(team=cast.team, name="theirs", kind="mail", topics=["reviews"])
     Notice.objects.create(channel=channel, key="seed:1", state="done")
+
+
+def test_each_shortcut_counts_what_it_leads_to(cast: Cast, signed_in: SignedIn) -> None:
+    builders.proved_review(cast, verdict="INCONCLUSIVE", package="unsure")
+    builders.proved_review(cast, package="late", due_at=timezone.now() - timedelta(hours=1), priority="P1")
+    threat = builders.apv(cast.repository, builders.advisory("GHSA-nofix"), package="nofix", fixed_versions=[])
+    with act(SYSTEM) as log:
+        assert rounds.open_no_fix_round(log, apv=threat) is not None
+    client = signed_in(cast.rita)
+    shown = client.get(QUEUE).context
+    for chip in shown["chips"]:
+        listed = client.get(f"{QUEUE}?{chip['query']}").context["cl"].result_count
+        assert chip["count"] in (None, listed), chip["label"]
