@@ -40,6 +40,15 @@ from reviews.transitions import move_review
 
 CLAIM_LEASE = timedelta(minutes=30)
 GROUNDS = frozenset(Ground.values)
+# What may have moved under a decision: as ``details`` name it → as a person reads it.
+MOVED = {
+    "head_commit": "the head that was reviewed",
+    "patch_digest": "the patch",
+    "wargames": "its wargames run again",
+    "version": "somebody claimed, released or asked about it anew",
+    "remedy": "the change is no longer open",
+    "remedy_head": "the branch has another head",
+}
 
 
 def claim_review(*, account: Account, viewer: Viewer, review: Review) -> Review:
@@ -420,7 +429,8 @@ def _sound(review: Review, asked: Asked, *, before_writing: bool = False) -> Non
     if before_writing:
         fields.pop("justification", None)
     if fields:
-        raise BadDecision("; ".join(f"{name} {text}" for name, text in fields.items()), fields=fields)
+        told = (text if name == "decision" else f"{name} {text}" for name, text in fields.items())
+        raise BadDecision("; ".join(told), fields=fields)
 
 
 def _codes(review: Review) -> frozenset[str]:
@@ -442,7 +452,8 @@ def _fresh(review: Review, asked: Asked, expected_version: int | None) -> None:
     if review.remedy is not None and review.remedy.head_commit != review.head_commit:
         changed["remedy_head"] = {"seen": review.head_commit, "now": review.remedy.head_commit}
     if changed:
-        raise StaleEvidence("What you decided on is no longer what there is: " + ", ".join(changed), changed=changed)
+        moved = ", ".join(MOVED[name] for name in changed)
+        raise StaleEvidence(f"What you decided on is no longer what there is: {moved}", changed=changed)
 
 
 def _note(log: Log, kind: str, review: Review, data: dict[str, Any]) -> None:

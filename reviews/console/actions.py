@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from reviews import selectors, services
 from reviews.console import review_page, untrusted
 from reviews.console.base import account, back, report, viewer
+from reviews.console.said import translated
 from reviews.decisions import Asked, Suppression
 from reviews.errors import BadDecision, NotAllowed, ReviewError
 from reviews.models import Review
@@ -83,7 +84,7 @@ def withdraw(page: ReviewAdmin, request: HttpRequest, object_id: UUID, decision_
     except NotAllowed:
         raise
     except ReviewError as error:
-        report(request, messages.ERROR, str(error))
+        report(request, messages.ERROR, translated(str(error)))
         return redirect(page.url("change", object_id))
     report(request, messages.SUCCESS, _("The decision was withdrawn before the forge began; a new round is open."))
     latest = selectors.latest_review(viewer(request), decision.apv)
@@ -106,11 +107,11 @@ def decide(page: ReviewAdmin, request: HttpRequest, object_id: str) -> HttpRespo
             idempotency_key=request.POST.get("idempotency_key", "")[:200],
         )
     except BadDecision as error:
-        return _again(page, request, object_id, error.details.get("fields") or {"decision": str(error)})
+        return _again(page, request, object_id, error.details.get("fields") or {"decision": translated(str(error))})
     except NotAllowed as error:
-        return _again(page, request, object_id, {"decision": str(error)}, status=403)
+        return _again(page, request, object_id, {"decision": translated(str(error))}, status=403)
     except ReviewError as error:
-        return _again(page, request, object_id, {"decision": str(error)}, status=409)
+        return _again(page, request, object_id, {"decision": translated(str(error))}, status=409)
     codes = ", ".join(review.items.order_by("apv__apv_code").values_list("apv__apv_code", flat=True))
     words = {"what": decision.get_decision_display(), "codes": codes}
     if decision.job is not None:
@@ -196,7 +197,7 @@ def attach(page: ReviewAdmin, request: HttpRequest, object_id: str, *, apv_id: U
     except OrderNotAllowed:
         raise
     except OrderRefused as error:
-        report(request, messages.ERROR, str(error))
+        report(request, messages.ERROR, translated(str(error)))
     else:
         words = {"name": row.name, "version": row.version}
         report(request, messages.SUCCESS, _("%(name)s, version %(version)d, is attached and will be run.") % words)
@@ -214,7 +215,7 @@ def accept(page: ReviewAdmin, request: HttpRequest, object_id: str, *, scenario_
     except OrderNotAllowed:
         raise
     except OrderRefused as error:
-        report(request, messages.ERROR, str(error))
+        report(request, messages.ERROR, translated(str(error)))
     else:
         report(request, messages.SUCCESS, _("Accepted; it is run again and counts in full."))
     return back(request, page.url("change", object_id))
@@ -234,7 +235,7 @@ def _simple(
     except NotAllowed:
         raise
     except ReviewError as error:
-        report(request, messages.ERROR, str(error))
+        report(request, messages.ERROR, translated(str(error)))
     else:
         report(request, messages.SUCCESS, done)
     return back(request, page.url("change", object_id))

@@ -28,6 +28,7 @@ from unfold.admin import ModelAdmin
 from immune.models import Account
 from immune.people.selectors import Viewer, viewer_of
 from immune.people.services import NotPermitted
+from reviews.console.said import translated
 from reviews.errors import NotAllowed
 from wargaming.errors import OrderNotAllowed
 
@@ -165,7 +166,7 @@ class ReadOnlyAdmin(ModelAdmin):
                 return view(request, *args, **kwargs)
             except (NotAllowed, NotPermitted, OrderNotAllowed) as error:
                 # What a service says of rights beyond the role: somebody else's claim, decision or scenario.
-                context = {"title": gettext("Not permitted"), "message": str(error)}
+                context = {"title": gettext("Not permitted"), "message": translated(str(error))}
                 return self.page(request, "console/refused.html", context, status=403)
 
         return path(route, self.admin_site.admin_view(csrf_protect(posted)), name=self.address(name))

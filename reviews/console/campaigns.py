@@ -39,6 +39,7 @@ from reviews.console.base import (
 )
 from reviews.console.bulk import number_of
 from reviews.console.queue import change_words, share_bar
+from reviews.console.said import translated
 from reviews.decisions import Asked
 from reviews.errors import BadDecision
 from reviews.models import Campaign, CampaignItem, Review
@@ -210,7 +211,7 @@ class CampaignAdmin(ReadOnlyAdmin):
 
 def _line(item: CampaignItem) -> list[Fact]:
     job = item.decision.job if item.decision else None
-    why = REASONS.get(item.reason) or item.message
+    why = REASONS.get(item.reason) or translated(item.message)
     return [
         Fact("", _codes(item.review), "link", to("reviews_review", item.review_id)),
         Fact("", item.review.repository.name),
@@ -232,7 +233,7 @@ def _foreseen(rows: Sequence[Foreseen]) -> Section:
                 Fact("", row.review.get_weakest_verdict_display() or _("none")),
                 Fact("", share_bar(row.review.confidence), "html"),
                 Fact("", _codes(row.review)),
-                Fact("", str(row.refusal) if row.refusal else _("would be taken")),
+                Fact("", translated(str(row.refusal)) if row.refusal else _("would be taken")),
             ]
             for row in rows
         ],

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop as _
 
 LONGEST = 2000
 
-# Places by name: ``inner`` holds another sentence of these, ``found`` what conditions of policies found.
+# Places by name: ``inner`` holds another sentence of these, ``found`` what conditions of policies found, or what moved.
 SENTENCES = (
     # What the evidence and policies say (reviews.policy.engine).
     _("There is no version to upgrade to; somebody has to decide how to live with it."),
@@ -170,6 +170,35 @@ SENTENCES = (
     _("The evidence of %(address)s says nothing: %(inner)s"),
     _("no tests found"),
     _("at GitHub Actions only the scenario is run; the repository's own checks stand on the pull request"),
+    # Why something a person asked for was refused (reviews.services, reviews.approving, reviews.campaigns).
+    _("%(name)s is looking at it."),
+    _("%(name)s decided meanwhile: %(choice)s."),
+    _("This round has ended."),
+    _("What you decided on is no longer what there is: %(found)s"),
+    _("You approved it already; another person has to."),
+    _("It was approved once; policy asks for the next word from %(groups)s."),
+    _("Only the person who claimed it, or a lead, may release it."),
+    _("Only the person who decided, or a lead, may withdraw it."),
+    _("Only the person who started it, or a lead, may end it."),
+    _("There is nothing left to withdraw."),
+    _("The forge is already at it; the decision stands."),
+    _("This idempotency key was used for another request."),
+    _("This review is not yours to see."),
+    _("Your role does not permit it."),
+    _("Your role or token does not permit it."),
+    _("A comment holds 1 to 10000 characters."),
+    _("Its author has left."),
+    # What is wrong with a decision as it was given (reviews.decisions).
+    _("needs at least %(count)s characters"),
+    _("may hold at most %(count)s characters"),
+    _("lies between 0 and 1"),
+    _("there is no change to approve or modify: the APV has no fix"),
+    _("goes with reject only"),
+    _("goes with modify only"),
+    _("needs a reason"),
+    _("must expire in the future"),
+    _("needs target_version, the version wanted instead"),
+    _("%(names)s cannot be modified in a %(strategy)s remedy"),
 )
 # What conditions found, joined by commas (reviews.policy.conditions).
 FINDINGS = (
@@ -197,6 +226,13 @@ FINDINGS = (
     _("known to be exploited"),
     _("not known to be exploited"),
     _("it asks nothing"),
+    # What moved under a decision (reviews.services).
+    _("the head that was reviewed"),
+    _("the patch"),
+    _("its wargames run again"),
+    _("somebody claimed, released or asked about it anew"),
+    _("the change is no longer open"),
+    _("the branch has another head"),
 )
 
 # What the factors of a confidence rest on (wargaming.confidence).
@@ -253,6 +289,12 @@ WORDS: dict[str, str | Promise] = {
     "patch": _lazy("patch"),
     "minor": _lazy("minor"),
     "major": _lazy("major"),
+    # fields of a decision
+    "justification": _lazy("Justification"),
+    "comments": _lazy("Comment"),
+    "confidence_override": _lazy("Own confidence"),
+    "modifications": _lazy("Version wanted instead"),
+    "suppress": _lazy("Suppression"),
 }
 
 

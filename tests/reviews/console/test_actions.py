@@ -240,3 +240,13 @@ def test_the_way_back_never_leads_elsewhere(cast: Cast, signed_in: SignedIn) -> 
     url = reverse("admin:reviews_review_claim", args=(review.pk,))
     answer = signed_in(cast.rita).post(url, {"next": "https://evil.example/"})
     assert answer["Location"] == reverse("admin:reviews_review_change", args=(review.pk,))
+
+
+def test_what_is_wrong_with_a_decision_is_said_in_the_readers_language(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    asked = form(review, "reject", justification="x", confidence_override="7", target_version="2")
+    address = reverse("admin:reviews_review_decide", args=(review.pk,))
+    page = signed_in(cast.rita).post(address, asked, headers={"accept-language": "pt-BR"}).content.decode()
+    assert "<b>Justificativa</b> precisa de pelo menos 10 caracteres" in page
+    assert "<b>Confiança própria</b> fica entre 0 e 1" in page
+    assert "só cabe ao modificar" in page

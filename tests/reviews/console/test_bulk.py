@@ -123,3 +123,20 @@ def test_who_may_not_decide_may_not_in_bulk(cast: Cast, signed_in: SignedIn, rol
     assert client.post(DECIDE, form(*reviews)).status_code == 403
     assert not Decision.objects.exists()
     assert "c-pick" not in client.get("/admin/reviews/review/").content.decode()
+
+
+def test_each_refusal_is_said_in_the_readers_language_and_in_no_words_of_the_machine(
+    cast: Cast, signed_in: SignedIn
+) -> None:
+    one, claimed, stale = three(cast)
+    client = signed_in(cast.sol)
+    client.post(DECIDE, form(one, decision="reject"))
+    client.post(reverse("admin:reviews_review_claim", args=(claimed.pk,)))
+    claimed.refresh_from_db()
+    asked = form(one, claimed, stale, **{f"head_{stale.pk}": "0" * 40})
+    text = signed_in(cast.rita).post(DECIDE, asked, headers={"accept-language": "pt-BR"}).content.decode()
+    assert "Sol Serra decidiu nesse meio-tempo: rejeitar." in text
+    assert "Sol Serra está olhando para isto." in text
+    assert "já não é o que existe: a ponta que foi revisada" in text
+    text = signed_in(cast.rita).post(DECIDE, asked).content.decode()
+    assert "no longer what there is: the head that was reviewed" in text
