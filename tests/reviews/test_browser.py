@@ -238,3 +238,18 @@ def test_every_control_has_a_name_and_every_text_enough_contrast(browser: Browse
         return unnamed, pale
 
     assert browser.do(look) == ([], [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_column_of_the_live_page_counts_more_than_the_cards_it_shows(browser: Browser) -> None:
+    cast = Cast()
+    for number in range(63):
+        builders.apv(cast.repository, builders.advisory(f"GHSA-many-{number}"), status="in_review")
+    browser.do(sign_in)
+
+    def look(page: Page) -> None:
+        page.goto("/dashboard/")
+        expect(page.locator('[data-status="in_review"] .card')).to_have_count(40)
+        expect(page.locator('[data-status="in_review"] .count')).to_have_text("63")
+
+    browser.do(look)

@@ -41,6 +41,10 @@
       place.textContent = start.words["balance_" + state] || state;
       place.dataset.state = state;
     }
+    if (figures.by_status) {
+      byStatus = figures.by_status;
+      count();
+    }
     const counts = figures.by_severity || figures.live_apvs_by_severity || {};
     const box = document.getElementById("severities");
     const bar = box.querySelector(".bar");
@@ -66,9 +70,13 @@
     return found ? found.querySelector("ol") : null;
   }
 
+  // A column shows the latest cards only; how many there are the figures say. What they do not count is counted by its cards.
+  let byStatus = {};
+
   function count() {
     document.querySelectorAll(".column").forEach(function (place) {
-      place.querySelector(".count").textContent = place.querySelectorAll("li").length;
+      const cards = place.querySelectorAll("li").length;
+      place.querySelector(".count").textContent = Math.max(cards, byStatus[place.dataset.status] || 0);
     });
   }
 
