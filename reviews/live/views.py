@@ -14,7 +14,8 @@ from django.views.decorators.http import require_safe
 
 from immune.events.log import end_of_chain
 from immune.models import APV, Account
-from immune.models.apvs import LIVE, APVStatus
+from immune.models.advisories import Severity
+from immune.models.apvs import LIVE, APVStatus, Verdict
 from immune.models.balance import BalanceState
 from immune.people.selectors import Viewer, viewer_of, within_sight
 from reviews.live.figures import live_figures
@@ -104,4 +105,6 @@ def _words() -> dict[str, str]:
         "remedy_looped": _("goes round in circles"),
         "balance_moved": _("state of the whole"),
         **{f"balance_{state.value}": str(state.label) for state in BalanceState},
+        **{f"verdict_{verdict.value}": str(verdict.label) for verdict in Verdict},
+        **{f"severity_{severity.value}": str(severity.label) for severity in Severity},
     }

@@ -29,6 +29,10 @@
     link.querySelector(".text").textContent = text;
   }
 
+  function verdictWords(verdict) {
+    return words["verdict_" + verdict] || verdict.toLowerCase().replaceAll("_", " ");
+  }
+
   // ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
   function showFigures(figures) {
     document.querySelectorAll("[data-figure]").forEach(function (place) {
@@ -57,7 +61,7 @@
       part.style.flexGrow = counts[name];
       bar.append(part);
       const item = element("li");
-      item.append(element("span", "mark severity-" + name.toLowerCase()), element("span", "", name.toLowerCase() + " " + counts[name]));
+      item.append(element("span", "mark severity-" + name.toLowerCase()), element("span", "", (words["severity_" + name] || name.toLowerCase()) + " " + counts[name]));
       list.append(item);
     });
   }
@@ -95,7 +99,7 @@
     head.append(element("span", "code", merged.code), element("span", "priority", merged.priority || ""));
     const foot = element("p", "foot");
     foot.append(element("span", "package", merged.package || ""));
-    if (merged.verdict) foot.append(element("span", "verdict verdict-" + merged.verdict.toLowerCase(), merged.verdict.toLowerCase().replaceAll("_", " ")));
+    if (merged.verdict) foot.append(element("span", "verdict verdict-" + merged.verdict.toLowerCase(), verdictWords(merged.verdict)));
     item.replaceChildren(head, foot);
     const place = column(merged.status || "open");
     if (!place) {
@@ -151,7 +155,7 @@
     bar.max = RUNS;
     bar.value = done ? bar.max : item.steps;
     const verdict = (data.verdict || data.reason || "").toLowerCase();
-    const said = done ? verdict.replaceAll("_", " ") : [data.step || data.what, data.phase, data.outcome].filter(Boolean).join(" ").replaceAll("_", " ") || frame.kind.split(".")[1];
+    const said = done ? verdictWords(data.verdict || data.reason || "") : [data.step || data.what, data.phase, data.outcome].filter(Boolean).join(" ").replaceAll("_", " ") || frame.kind.split(".")[1];
     const code = data.apv_code || item.code || "";
     item.code = code;
     const top = element("p", "head");

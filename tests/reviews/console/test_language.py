@@ -104,3 +104,10 @@ def test_notices_and_advisories_have_names_of_their_own() -> None:
     catalogue = compiler().read((FOLDER / "django.po").read_text(encoding="utf-8"))
     assert catalogue["Notices"] != catalogue["Advisories"]
     assert catalogue["notices"] != catalogue["advisories"]
+
+
+def test_the_live_page_speaks_portuguese(cast: Cast, signed_in: Callable[[Account], Client]) -> None:
+    answer = signed_in(cast.rita).get("/dashboard/", headers={"accept-language": "pt-BR"})
+    assert ("open", "aberto") in answer.context["columns"]
+    words = answer.context["start"]["words"]
+    assert (words["verdict_PATCH_EFFECTIVE"], words["severity_CRITICAL"]) == ("correção eficaz", "crítica")
