@@ -156,6 +156,17 @@ def test_a_claimed_review_is_not_decided_by_another(cast: Cast, signed_in: Signe
     assert not Decision.objects.exists()
 
 
+@pytest.mark.parametrize("first", ["claim", "decide"])
+def test_what_was_written_is_shown_again_when_somebody_was_first(cast: Cast, signed_in: SignedIn, first: str) -> None:
+    review = builders.proved_review(cast)
+    signed_in(cast.sol).post(reverse(f"admin:reviews_review_{first}", args=(review.pk,)), form(review, "reject"))
+    answer = decide(signed_in(cast.rita), review, "approve", justification="An hour of reading went into <this>.")
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    assert "An hour of reading went into &lt;this&gt;." in page
+    assert "data-console-refresh" not in page  # it would go with the page
+
+
 def test_claim_release_and_comment(cast: Cast, signed_in: SignedIn) -> None:
     review = builders.proved_review(cast)
     client = signed_in(cast.rita)
