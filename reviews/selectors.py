@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import (
+    Case,
     Count,
     Exists,
     Func,
@@ -19,6 +20,7 @@ from django.db.models import (
     Subquery,
     TextField,
     Value,
+    When,
     prefetch_related_objects,
 )
 from django.db.models.functions import Cast, JSONObject
@@ -58,6 +60,17 @@ def open_reviews(viewer: Viewer) -> QuerySet[Review]:
         .select_related("repository", "remedy", "apv", "claimed_by")
         .order_by("priority", "due_at", "pk")
     )
+
+
+def next_review(viewer: Viewer, review: Review) -> UUID | None:
+    """The id of the round after this one among those that wait, most urgent first; after the last comes the first again. What another
+    person is looking at is passed over. None when nothing else waits."""
+    others = Q(state=ReviewState.CLAIMED, claimed_until__gt=timezone.now()) & ~Q(claimed_by=viewer.account_id)
+    rows = reviews(viewer).exclude(state=ReviewState.DECIDED).exclude(others).exclude(pk=review.pk)
+    later = Q(due_at__gt=review.due_at) | Q(due_at=review.due_at, pk__gt=review.pk)
+    after = Q(priority__gt=review.priority) | (Q(priority=review.priority) & later)
+    in_turn = Case(When(after, then=Value(0)), default=Value(1))
+    return rows.order_by(in_turn, "priority", "due_at", "pk").values_list("pk", flat=True).first()
 
 
 def apvs(viewer: Viewer) -> QuerySet[APV]:

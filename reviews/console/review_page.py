@@ -123,6 +123,7 @@ def show(
         if who.may("decide")
         else None,
         "me": me,
+        "next_review": selectors.next_review(who, review) if who.may("decide") else None,
         "note": _("Round %(round)d") % {"round": review.round},
     }
     return page.page(request, TEMPLATE, context, status=status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from immune.models import Account, Role
 from reviews import rounds
@@ -249,3 +251,19 @@ def test_a_file_name_by_strangers_cannot_leave_its_header(cast: Cast, signed_in:
     review = builders.proved_review(cast, package='x";\r\nSet-Cookie: a=b')
     answer = signed_in(cast.rita).get(reverse("admin:reviews_review_patch", args=(review.pk,)))
     assert answer["Content-Disposition"] == 'attachment; filename="x-Set-Cookie-a-b-2.32.4.patch.txt"'
+
+
+def test_it_leads_to_the_next_in_the_queue_and_from_the_last_to_the_first(cast: Cast, signed_in: SignedIn) -> None:
+    now = timezone.now()
+    mild = builders.proved_review(cast, package="mild", priority="P4", due_at=now)
+    soon = builders.proved_review(cast, package="soon", priority="P1", due_at=now)
+    held = builders.proved_review(cast, package="held", priority="P1", due_at=now + timedelta(days=1))
+    late = builders.proved_review(cast, package="late", priority="P1", due_at=now + timedelta(days=2))
+    builders.proved_review(cast, package="far", priority="P1", where=builders.repository("far/away"))
+    signed_in(cast.sol).post(reverse("admin:reviews_review_claim", args=(held.pk,)))
+    client = signed_in(cast.rita)
+    for here, following in ((soon, late), (held, late), (late, mild), (mild, soon)):
+        assert client.get(address(here)).context["next_review"] == following.pk
+        assert f'href="{address(following)}" data-key="n"' in text_of(client, here)
+    Review.objects.exclude(pk=soon.pk).update(state="decided")
+    assert "Next in the queue" not in text_of(client, soon)
