@@ -67,10 +67,15 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
         asked=Asked(choice=choice, justification=justification),
         idempotency_key=request.POST.get("idempotency_key", "")[:120],
     )
-    taken = sum(outcome.decision is not None for outcome in outcomes)
-    refused = len(outcomes) - taken
+    decisions = [outcome.decision for outcome in outcomes if outcome.decision is not None]
+    taken = sum(decision.is_final for decision in decisions)
+    noted = len(decisions) - taken
+    refused = len(outcomes) - len(decisions)
     if taken:
         report(request, messages.SUCCESS, ngettext("%d review was decided.", "%d reviews were decided.", taken) % taken)
+    if noted:
+        text = ngettext("%d was noted; its round stays open.", "%d were noted; their rounds stay open.", noted) % noted
+        report(request, messages.WARNING, text)
     if refused:
         report(request, messages.ERROR, ngettext("%d was refused.", "%d were refused.", refused) % refused)
     rows = [{"outcome": outcome, **_row(page, outcome.review)} for outcome in outcomes]

@@ -140,3 +140,12 @@ def test_each_refusal_is_said_in_the_readers_language_and_in_no_words_of_the_mac
     assert "já não é o que existe: a ponta que foi revisada" in text
     text = signed_in(cast.rita).post(DECIDE, asked).content.decode()
     assert "no longer what there is: the head that was reviewed" in text
+
+
+def test_what_waits_for_a_second_person_is_not_counted_as_decided(cast: Cast, signed_in: SignedIn) -> None:
+    one, two, three_ = three(cast)
+    Review.objects.filter(pk__in=[two.pk, three_.pk]).update(required_approvals=2)
+    text = signed_in(cast.rita).post(DECIDE, form(one, two, three_)).content.decode()
+    assert "1 review was decided." in text
+    assert "2 were noted; their rounds stay open." in text
+    assert "refused" not in text
