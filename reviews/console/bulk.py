@@ -86,7 +86,7 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
 def _preview(page: ReviewAdmin, request: HttpRequest, reviews: list[Review], *, complaint: str = "") -> HttpResponse:
     context = {
         "title": _("Decide together"),
-        "rows": [_row(page, review) for review in reviews],
+        "rows": [{**_row(page, review), **_seen(request, review)} for review in reviews],
         "choices": [(choice.value, choice.label) for choice in bulk.OFFERED],
         "decide_url": page.url("bulk_decide"),
         "key": str(uuid.uuid4()),
@@ -95,6 +95,17 @@ def _preview(page: ReviewAdmin, request: HttpRequest, reviews: list[Review], *, 
         "approvable": sum(review.remedy_id is not None for review in reviews),
     }
     return page.page(request, "console/bulk.html", context, status=400 if complaint else 200)
+
+
+def _seen(request: HttpRequest, review: Review) -> dict[str, Any]:
+    """What the form carries as seen: of a preview that is shown again what the first one showed, else somebody who only mends the
+    justification would decide on what came since."""
+    data = request.POST
+    return {
+        "head": data.get(f"head_{review.pk}", review.head_commit),
+        "patch": data.get(f"patch_{review.pk}", review.patch_digest),
+        "version": data.get(f"version_{review.pk}", review.version),
+    }
 
 
 def _row(page: ReviewAdmin, review: Review) -> dict[str, Any]:

@@ -149,3 +149,13 @@ def test_what_waits_for_a_second_person_is_not_counted_as_decided(cast: Cast, si
     assert "1 review was decided." in text
     assert "2 were noted; their rounds stay open." in text
     assert "refused" not in text
+
+
+def test_a_preview_shown_again_carries_what_was_seen_first(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    Review.objects.filter(pk=review.pk).update(head_commit="e" * 40, version=7)
+    answer = signed_in(cast.rita).post(DECIDE, form(review, justification="   short    "))
+    assert answer.status_code == 400
+    text = answer.content.decode()
+    assert f'name="head_{review.pk}" value="{review.head_commit}"' in text
+    assert f'name="version_{review.pk}" value="{review.version}"' in text
