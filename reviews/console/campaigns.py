@@ -129,6 +129,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "title": gettext("Campaign about %(name)s") % {"name": untrusted.plain(record.pk, 80)},
             "record": record,
             "rows": rows,
+            "waiting": waiting.count() if len(rows) == bulk.MOST else len(rows),
             "sections": [_foreseen(foreseen)],
             "choices": [(choice.value, choice.label) for choice in bulk.OFFERED],
             "create_url": self.url("create"),

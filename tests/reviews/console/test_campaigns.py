@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
 from immune import work
 from immune.models import Account, Role
+from reviews import bulk
 from reviews.models import Campaign, Decision
 from tests.reviews import cast as builders
 from tests.reviews.cast import Cast
@@ -61,3 +63,22 @@ def test_who_may_not_decide_is_offered_none_and_an_unknown_advisory_is_not_there
     assert viewer.post(prepare, {"advisory": record}).status_code == 403
     for name in ("GHSA-nobody", "", "a\x00b"):
         assert signed_in(cast.rita).post(prepare, {"advisory": name}).status_code == 404
+
+
+def test_what_does_not_fit_into_one_campaign_is_said(
+    cast: Cast, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MOST", 2)
+    record = builders.advisory("GHSA-wide")
+    rita = signed_in(cast.rita)
+
+    def page() -> str:
+        return str(rita.post(reverse("admin:reviews_campaign_prepare"), {"advisory": record.pk}).content.decode())
+
+    for number in range(3):
+        where = builders.repository(f"demo/{number}")
+        cast.team.repositories.add(where)
+        threat = builders.apv(where, record)
+        builders.review(builders.remedy(where, threat))
+        assert ("most urgent" in page()) == (number == 2)
+    assert "3 wait about it; this decides the 2 most urgent" in page()
