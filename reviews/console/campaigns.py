@@ -20,6 +20,8 @@ from unfold.decorators import display
 
 from immune.advisories.selectors import advisory_named
 from immune.models import Advisory
+from immune.models.apvs import APVStatus
+from immune.models.remedies import ForgeJobState
 from immune.people.selectors import Viewer
 from reviews import bulk, campaigns, selectors
 from reviews.bulk import Foreseen, Seen
@@ -42,7 +44,7 @@ from reviews.console.queue import change_words, share_bar
 from reviews.console.said import translated
 from reviews.decisions import Asked
 from reviews.errors import BadDecision
-from reviews.models import Campaign, CampaignItem, Review
+from reviews.models import Campaign, CampaignItem, CampaignItemState, Review
 from reviews.templatetags.console import shown_line
 
 SHOWN = 200
@@ -135,6 +137,7 @@ class CampaignAdmin(ReadOnlyAdmin):
             "create_url": self.url("create"),
             "complaint": complaint,
             "justification": request.POST.get("justification", ""),
+            "takes_later": request.POST.get("takes_later") == "on",
             "until": request.POST.get("until", "") or f"{timezone.now() + timedelta(days=14):%Y-%m-%d}",
         }
         return self.page(request, "console/campaign.html", context, status=400 if complaint else 200)
@@ -192,11 +195,11 @@ class CampaignAdmin(ReadOnlyAdmin):
                 _("How far it has come"),
                 columns=(_("what"), _("state"), _("count")),
                 rows=[
-                    [Fact("", name), Fact("", state), Fact("", number)]
-                    for name, found in (
-                        (_("reviews"), progress["reviews"]),
-                        (_("forge jobs"), progress["jobs"]),
-                        (_("APVs of the vulnerability"), progress["apvs"]),
+                    [Fact("", name), Fact("", states(state).label), Fact("", number)]
+                    for name, found, states in (
+                        (_("reviews"), progress["reviews"], CampaignItemState),
+                        (_("forge jobs"), progress["jobs"], ForgeJobState),
+                        (_("APVs of the vulnerability"), progress["apvs"], APVStatus),
                     )
                     for state, number in found.items()
                     if number

@@ -39,7 +39,9 @@ def test_from_the_advisory_to_the_page_that_follows_it(cast: Cast, signed_in: Si
         "takes_later": "on",
     }
     create = reverse("admin:reviews_campaign_create")
-    assert rita.post(create, form).status_code == 400
+    again = rita.post(create, form)
+    assert again.status_code == 400
+    assert 'name="takes_later" checked' in again.content.decode()
     assert not Campaign.objects.exists()
     answer = rita.post(create, form | {"justification": "<b>read both runs</b>"})
     campaign = Campaign.objects.get()
@@ -51,6 +53,9 @@ def test_from_the_advisory_to_the_page_that_follows_it(cast: Cast, signed_in: Si
     assert code in followed
     assert "<b>read" not in followed
     assert signed_in(cast.otto).get(answer["Location"]).status_code == 404
+    sections = rita.get(answer["Location"], headers={"accept-language": "pt-BR"}).context["sections"]
+    states = {str(name.value): str(state.value) for name, state, _ in sections[1].rows}
+    assert (states["revisões"], states["tarefas da forja"]) == ("decidida", "pendente")
 
 
 def test_who_may_not_decide_is_offered_none_and_an_unknown_advisory_is_not_there(
