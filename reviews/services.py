@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import F, Prefetch, prefetch_related_objects
 from django.utils import timezone
 
 from immune.events.actors import POLICY, SYSTEM, Actor
@@ -45,7 +45,7 @@ MOVED = {
     "head_commit": "the head that was reviewed",
     "patch_digest": "the patch",
     "wargames": "its wargames run again",
-    "version": "somebody claimed, released or asked about it anew",
+    "version": "somebody claimed, released or escalated it",
     "remedy": "the change is no longer open",
     "remedy_head": "the branch has another head",
 }
@@ -271,7 +271,8 @@ def _follow(log: Log, review: Review, decision: Decision, apvs: list[APV]) -> No
         if review.state == ReviewState.CLAIMED:
             move_review(review, to=ReviewState.PENDING, log=log, why="escalated", **changes)
         else:
-            Review.objects.filter(pk=review.pk).update(**changes)
+            # As where it was claimed: who looked before does not know that somebody wants another pair of eyes on it.
+            Review.objects.filter(pk=review.pk).update(**changes, version=F("version") + 1)
     elif review.state == ReviewState.CLAIMED:
         # One of several approvals: whoever gives the next must not have to wait for this claim to run out.
         move_review(review, to=ReviewState.PENDING, log=log, why="approved_once", claimed_by=None, claimed_until=None)

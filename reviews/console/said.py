@@ -230,7 +230,7 @@ FINDINGS = (
     _("the head that was reviewed"),
     _("the patch"),
     _("its wargames run again"),
-    _("somebody claimed, released or asked about it anew"),
+    _("somebody claimed, released or escalated it"),
     _("the change is no longer open"),
     _("the branch has another head"),
 )

@@ -159,3 +159,14 @@ def test_a_preview_shown_again_carries_what_was_seen_first(cast: Cast, signed_in
     text = answer.content.decode()
     assert f'name="head_{review.pk}" value="{review.head_commit}"' in text
     assert f'name="version_{review.pk}" value="{review.version}"' in text
+
+
+def test_what_somebody_escalated_after_the_preview_is_not_decided(cast: Cast, signed_in: SignedIn) -> None:
+    review = builders.proved_review(cast)
+    signed_in(cast.sol).post(DECIDE, form(review, decision="escalate"))
+    text = signed_in(cast.rita).post(DECIDE, form(review)).content.decode()
+    assert "somebody claimed, released or escalated it" in text
+    assert not Decision.objects.filter(decision="approve").exists()
+    review.refresh_from_db()
+    signed_in(cast.rita).post(DECIDE, form(review))
+    assert Decision.objects.filter(decision="approve").exists()
