@@ -47,7 +47,10 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
     reviews = _chosen(page, request)
     choice = request.POST.get("decision", "")
     justification = request.POST.get("justification", "")
-    if choice not in bulk.OFFERED or not reviews or len(reviews) > bulk.MOST:
+    if len(reviews) > bulk.MOST:
+        report(request, messages.ERROR, _("At most %d reviews at once.") % bulk.MOST)
+        return redirect(page.url("changelist"))
+    if choice not in bulk.OFFERED or not reviews:
         return _preview(page, request, reviews, complaint=_("Choose approve, reject or escalate."))
     if len(justification.strip()) < 10:
         return _preview(page, request, reviews, complaint=_("The justification needs at least 10 characters."))
@@ -78,6 +81,11 @@ def decide(page: ReviewAdmin, request: HttpRequest) -> HttpResponse:
         report(request, messages.WARNING, text)
     if refused:
         report(request, messages.ERROR, ngettext("%d was refused.", "%d were refused.", refused) % refused)
+    # They have no row to say it in.
+    if gone := len(_wanted(request)) - len(reviews):
+        text = ngettext("%d is no longer yours to see; nothing was decided about it.",
+                        "%d are no longer yours to see; nothing was decided about them.", gone)  # fmt: skip
+        report(request, messages.ERROR, text % gone)
     rows = [{"outcome": outcome, **_row(page, outcome.review)} for outcome in outcomes]
     context = {"title": _("What became of each"), "rows": rows, "done": True}
     return page.page(request, "console/bulk.html", context)
@@ -125,14 +133,19 @@ def _row(page: ReviewAdmin, review: Review) -> dict[str, Any]:
 
 
 def _chosen(page: ReviewAdmin, request: HttpRequest) -> list[Review]:
-    """The chosen reviews within sight; others are not there. An odd id chooses nothing."""
+    """The chosen reviews within sight; others are not there."""
+    return list(page.get_queryset(request).filter(pk__in=_wanted(request)).order_by("priority", "due_at", "pk"))
+
+
+def _wanted(request: HttpRequest) -> set[uuid.UUID]:
+    """The ids that were chosen, one more than may be at the most. An odd one chooses nothing."""
     wanted = set()
     for text in request.POST.getlist("review")[: bulk.MOST + 1]:
         try:
             wanted.add(uuid.UUID(text))
         except ValueError:
             continue
-    return list(page.get_queryset(request).filter(pk__in=wanted).order_by("priority", "due_at", "pk"))
+    return wanted
 
 
 def number_of(text: str) -> int:

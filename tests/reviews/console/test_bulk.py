@@ -170,3 +170,21 @@ def test_what_somebody_escalated_after_the_preview_is_not_decided(cast: Cast, si
     review.refresh_from_db()
     signed_in(cast.rita).post(DECIDE, form(review))
     assert Decision.objects.filter(decision="approve").exists()
+
+
+def test_what_went_out_of_sight_after_the_preview_is_said_and_not_decided(cast: Cast, signed_in: SignedIn) -> None:
+    reviews = three(cast)
+    elsewhere = builders.repository("demo/elsewhere")
+    Review.objects.filter(pk=reviews[0].pk).update(repository=elsewhere)
+    text = signed_in(cast.rita).post(DECIDE, form(*reviews)).content.decode()
+    assert "1 is no longer yours to see; nothing was decided about it." in text
+    assert set(Decision.objects.values_list("review", flat=True)) == {reviews[1].pk, reviews[2].pk}
+
+
+def test_more_than_may_be_decided_at_once_is_said_as_that(
+    cast: Cast, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MOST", 2)
+    answer = signed_in(cast.rita).post(DECIDE, form(*three(cast)), follow=True)
+    assert "At most 2 reviews at once." in answer.content.decode()
+    assert not Decision.objects.exists()
