@@ -91,7 +91,7 @@ class Clients:
     async def _ask(self, calls: list[Call]) -> list[float]:
         while len(self._links) < self._clients:
             self._links.append(await self._opened())
-        waiting, taken = iter([(path, self._written(*call)) for call in calls for path in [call[1]]]), []
+        waiting, taken = iter([(call[1], self._written(*call)) for call in calls]), []
 
         async def client(number: int) -> None:
             for path, written in waiting:

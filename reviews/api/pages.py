@@ -121,7 +121,7 @@ def _value(model: type[Model], column: str, part: Any) -> Any:
 
 
 def field_of(model: type[Model], name: str) -> Field[Any, Any]:
-    """The column a list is ordered by. Raises ValueError for what is none."""
+    """The column of this name, a whole number for the ranks that queries compute. Raises ValueError for what is none."""
     try:
         found = model._meta.get_field(name)
     except FieldDoesNotExist:
